@@ -48,6 +48,7 @@ Result<Bytes> from_hex(std::string_view text) {
 
 std::string to_base32(ByteView bytes) {
   std::string text;
+  text.reserve((bytes.size() * 8 + 4) / 5);  // Never moved while it grows: a key leaves no copy behind.
   unsigned held = 0;
   unsigned held_bits = 0;
   for (const std::byte b : bytes) {
@@ -61,6 +62,7 @@ std::string to_base32(ByteView bytes) {
 
 Result<Bytes> from_base32(std::string_view text) {
   Bytes bytes;
+  bytes.reserve(text.size() * 5 / 8);
   unsigned held = 0;
   unsigned held_bits = 0;
   for (const char c : text) {
