@@ -1,0 +1,192 @@
+#include "common/os/disk.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+
+#include "common/base/check.h"
+
+namespace coffer::os {
+namespace {
+
+/// Runs a system call again while a signal interrupts it.
+template <class Call>
+auto uninterrupted(const Call& call) {
+  auto got = call();
+  while (got < 0 && errno == EINTR) got = call();
+  return got;
+}
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+class RealFile final : public File {
+ public:
+  explicit RealFile(int fd) : fd_(fd) {}
+
+  Result<std::size_t> read_at(MutableByteView into, std::uint64_t offset) override {
+    std::size_t done = 0;
+    while (done < into.size()) {
+      const ssize_t got = uninterrupted(
+          [&] { return pread(fd_.get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done)); });
+      if (got < 0) return os_error(errno, "read");
+      if (got == 0) break;
+      done += static_cast<std::size_t>(got);
+    }
+    return done;
+  }
+
+  Result<void> write_at(ByteView bytes, std::uint64_t offset) override {
+    while (!bytes.empty()) {
+      const ssize_t put =
+          uninterrupted([&] { return pwrite(fd_.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset)); });
+      if (put < 0) return os_error(errno, "write");
+      bytes = bytes.subspan(static_cast<std::size_t>(put));
+      offset += static_cast<std::uint64_t>(put);
+    }
+    return {};
+  }
+
+  Result<void> sync() override {
+    if (uninterrupted([&] { return fdatasync(fd_.get()); }) != 0) return os_error(errno, "fdatasync");
+    return {};
+  }
+
+  Result<void> truncate(std::uint64_t bytes) override {
+    if (uninterrupted([&] { return ftruncate(fd_.get(), static_cast<off_t>(bytes)); }) != 0) {
+      return os_error(errno, "truncate");
+    }
+    return {};
+  }
+
+  Result<std::uint64_t> size() override {
+    struct stat status {};
+    if (fstat(fd_.get(), &status) != 0) return os_error(errno, "stat");
+    return static_cast<std::uint64_t>(status.st_size);
+  }
+
+  Result<void> punch(std::uint64_t offset, std::uint64_t bytes) override {
+    const auto punched = uninterrupted([&] {
+      return fallocate(fd_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                       static_cast<off_t>(bytes));
+    });
+    if (punched == 0 || bytes == 0) return {};
+    if (errno == EOPNOTSUPP || errno == ENOSYS) return zero(offset, bytes);
+    return os_error(errno, "punch");
+  }
+
+ private:
+  /// What punch() promises of the content, on a file system that cannot give the space back.
+  Result<void> zero(std::uint64_t offset, std::uint64_t bytes) {
+    COFFER_TRY(const std::uint64_t file_bytes, size());
+    const std::uint64_t end = std::min(offset + bytes, file_bytes);
+    const std::vector<std::byte> zeros(64u << 10);
+    while (offset < end) {
+      const std::size_t count = static_cast<std::size_t>(std::min<std::uint64_t>(end - offset, zeros.size()));
+      COFFER_DO(write_at(ByteView(zeros).first(count), offset));
+      offset += count;
+    }
+    return {};
+  }
+
+  Descriptor fd_;
+};
+
+int open_flags(Open how) {
+  switch (how) {
+    case Open::read: return O_RDONLY;
+    case Open::write: return O_RDWR;
+    case Open::create: return O_RDWR | O_CREAT;
+    case Open::create_new: return O_RDWR | O_CREAT | O_EXCL;
+  }
+  COFFER_CHECK(false);
+}
+
+class RealDisk final : public Disk {
+ public:
+  Result<std::unique_ptr<File>> open(const std::string& path, Open how) override {
+    const int fd = uninterrupted([&] { return ::open(path.c_str(), open_flags(how) | O_CLOEXEC, 0600); });
+    if (fd < 0) return os_error(errno, "open");
+    return std::make_unique<RealFile>(fd);
+  }
+
+  Result<void> remove(const std::string& path) override {
+    if (std::remove(path.c_str()) != 0) return os_error(errno, "remove");
+    return {};
+  }
+
+  Result<void> rename(const std::string& from, const std::string& to) override {
+    if (std::rename(from.c_str(), to.c_str()) != 0) return os_error(errno, "rename");
+    return {};
+  }
+
+  Result<void> make_folder(const std::string& path) override {
+    for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
+      COFFER_DO(make_one_folder(path.substr(0, end)));
+    }
+    return make_one_folder(path);
+  }
+
+  Result<void> sync_folder(const std::string& path) override {
+    const Descriptor folder(uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
+    if (folder.get() < 0) return os_error(errno, "open folder");
+    if (uninterrupted([&] { return fsync(folder.get()); }) != 0) return os_error(errno, "fsync folder");
+    return {};
+  }
+
+  Result<std::vector<std::string>> list(const std::string& path) override {
+    const std::unique_ptr<DIR, int (*)(DIR*)> folder(opendir(path.c_str()), closedir);
+    if (!folder) return os_error(errno, "open folder");
+    std::vector<std::string> names;
+    errno = 0;  // readdir(3) tells the end from a failure by errno alone.
+    while (const dirent* entry = readdir(folder.get())) {
+      const std::string name = entry->d_name;
+      if (name != "." && name != "..") names.push_back(name);
+    }
+    if (errno != 0) return os_error(errno, "read folder");
+    std::ranges::sort(names);
+    return names;
+  }
+
+  Result<std::uint64_t> free_bytes(const std::string& path) override {
+    struct statvfs status {};
+    if (uninterrupted([&] { return statvfs(path.c_str(), &status); }) != 0) return os_error(errno, "statvfs");
+    return std::uint64_t{status.f_bavail} * status.f_frsize;
+  }
+
+ private:
+  static Result<void> make_one_folder(const std::string& path) {
+    if (path.empty() || mkdir(path.c_str(), 0700) == 0) return {};
+    const int code = errno;
+    struct stat status {};
+    const bool is_folder = stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+    if (is_folder) return {};  // Also where mkdir(2) says EROFS or EACCES of a parent that is there.
+    return os_error(code == EEXIST ? ENOTDIR : code, "make folder");
+  }
+};
+
+}  // namespace
+
+Disk& real_disk() {
+  static RealDisk disk;
+  return disk;
+}
+
+}  // namespace coffer::os
