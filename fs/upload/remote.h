@@ -1,0 +1,48 @@
+// What the uploader asks of the server: the few calls behind which a test can stand in for it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "net/rpc/client.h"
+
+namespace coffer::upload {
+
+/// Thread-safe. Every Done is called exactly once, perhaps before the call returns, and must not block.
+class Remote {
+ public:
+  virtual ~Remote() = default;
+
+  virtual bool online() const = 0;
+  virtual void have(std::vector<object::ChunkId> ids, rpc::Deadline deadline,
+                    rpc::Done<std::vector<rpc::HaveState>> done) = 0;
+  virtual void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, rpc::Deadline deadline,
+                         rpc::Done<rpc::PutChunkDone> done) = 0;
+  virtual void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) = 0;
+};
+
+/// The server behind an rpc::Client, which must outlive it.
+class RpcRemote : public Remote {
+ public:
+  explicit RpcRemote(rpc::Client& client) : client_(client) {}
+
+  bool online() const override { return client_.link() == rpc::Link::online; }
+  void have(std::vector<object::ChunkId> ids, rpc::Deadline deadline,
+            rpc::Done<std::vector<rpc::HaveState>> done) override {
+    client_.have(std::move(ids), deadline, std::move(done));
+  }
+  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, rpc::Deadline deadline,
+                 rpc::Done<rpc::PutChunkDone> done) override {
+    client_.put_chunk(id, std::move(sealed), 0, deadline, std::move(done));
+  }
+  void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) override {
+    client_.append_commit(std::move(commit), deadline, std::move(done));
+  }
+
+ private:
+  rpc::Client& client_;
+};
+
+}  // namespace coffer::upload

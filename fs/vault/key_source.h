@@ -1,0 +1,36 @@
+// The ways in which a user opens a vault: a key file, a passphrase, or the recovery key.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "common/base/result.h"
+#include "common/crypto/wipe.h"
+#include "common/object/ids.h"
+#include "fs/keys/vault_key.h"
+
+namespace coffer::vault {
+
+struct KeySource {
+  std::string key_file;         ///< Path, or empty.
+  std::string passphrase_file;  ///< Path, or empty; its first line is the passphrase.
+  std::string recovery_key_file;
+  std::optional<crypto::Secret> recovery_key;  ///< Text, as it was printed.
+  /// Asks the person at the terminal; empty where there is none. `again`: the last answer did not fit.
+  std::function<Result<crypto::Secret>(bool again)> ask_passphrase;
+
+  bool names_any() const {
+    return !key_file.empty() || !passphrase_file.empty() || !recovery_key_file.empty() || recovery_key.has_value();
+  }
+};
+
+/// The first line of the file, without its line end. Fault::refused if it is empty; `-` reads standard input.
+Result<crypto::Secret> read_passphrase_file(const std::string& path);
+
+/// Opens the first of `slots` that the source fits. Fault::refused with a sentence that says what to give instead.
+/// Takes about half a second for each passphrase slot.
+Result<keys::VaultKey> open_slots(std::span<const Bytes> slots, const object::VaultId& vault, const KeySource& source);
+
+}  // namespace coffer::vault
