@@ -1,0 +1,62 @@
+// A FileSystem as a folder of this machine: FUSE through libfuse's low-level interface.
+//
+// The kernel caches names, attributes and pages for cache_time and writes back by itself: one client at a time may
+// change a vault, so nobody else changes what it caches, or notify_*() says so.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "fs/files/file_system.h"
+
+namespace coffer::ops {
+
+struct MountOptions {
+  std::string mountpoint;
+  /// What stands behind -o, one each: allow_other, ro, nosuid, fsname=coffer … default_permissions, subtype=coffer
+  /// and, where none is given, fsname=coffer are added.
+  std::vector<std::string> options;
+  bool read_only = false;
+  /// How long the kernel may answer from memory. A follower of someone else's changes wants a second.
+  std::chrono::milliseconds cache_time = std::chrono::hours(1);
+  /// Called once, on a thread of the mount, when the kernel agrees on the protocol: from then on the mount answers.
+  std::function<void()> on_ready;
+};
+
+/// Thread-safe but for run(), which one thread calls, once.
+class Mount {
+ public:
+  /// Checks the mountpoint (an empty folder on which nothing is mounted; what a crashed client left there is
+  /// unmounted) and mounts. Errors say in one sentence what to do. `file_system` must outlive the Mount.
+  static Result<std::unique_ptr<Mount>> mount(files::FileSystem& file_system, const MountOptions& options);
+  /// Unmounts if that is still to be done.
+  ~Mount();
+  Mount(const Mount&) = delete;
+  Mount& operator=(const Mount&) = delete;
+
+  /// Answers the kernel until it is unmounted, by anyone.
+  Result<void> run();
+  /// Fails with answer(EBUSY) while someone uses it, unless `detach`: then it leaves the tree of names at once and
+  /// run() returns when the last user is gone.
+  Result<void> unmount(bool detach = false);
+
+  /// Forgets what the kernel caches of an inode, or of a name. From any thread but those that answer the kernel.
+  void notify_invalidate(InodeId inode);
+  void notify_invalidate(InodeId parent, std::string_view name);
+
+ private:
+  struct Impl;
+  explicit Mount(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Unmounts `mountpoint`, whoever serves it: umount(2), or fusermount3 where that is not allowed.
+/// answer(EBUSY) while someone uses it, answer(EINVAL) where nothing is mounted.
+Result<void> unmount(const std::string& mountpoint, bool detach);
+
+}  // namespace coffer::ops
