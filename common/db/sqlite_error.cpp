@@ -1,0 +1,20 @@
+#include "common/db/sqlite_error.h"
+
+#include <sqlite3.h>
+
+#include <cerrno>
+
+namespace coffer::db {
+
+Error sqlite_error(sqlite3* db, int code) {
+  // sqlite3_errstr() and not sqlite3_errmsg(): the latter may quote values.
+  const std::string what = std::string("sqlite: ") + sqlite3_errstr(code) + " (" + std::to_string(code) + ")";
+  const int primary = code & 0xff;
+  if (primary == SQLITE_FULL) return {Fault::full, ENOSPC, what};
+  if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) return {Fault::corrupt, 0, what};
+  const int system = db != nullptr && primary == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
+  // SQLite knows only ENOSPC as a full disk.
+  return {system == EDQUOT ? Fault::full : Fault::local_io, system, what};
+}
+
+}  // namespace coffer::db
