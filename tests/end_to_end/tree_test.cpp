@@ -1,0 +1,114 @@
+// The main job: what is copied into the mount is, byte for byte and attribute for attribute, on another machine.
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/testing/command.h"
+#include "tests/testing/stage.h"
+
+namespace coffer::testing {
+namespace {
+
+using std::chrono::seconds;
+
+class EndToEnd : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!can_mount()) GTEST_SKIP() << "no /dev/fuse on this machine";
+  }
+};
+
+/// A tree with all that cp -a keeps: modes, owners, nanoseconds, symbolic and hard links, odd names, holes, big files.
+void make_tree(const std::string& at) {
+  const Finished made = shell("mkdir -p '" + at + "' && cd '" + at + R"sh(' &&
+      cp -a /usr/include/openssl . && cp -a /usr/include/linux . 2>/dev/null || true
+      mkdir -p deep/a/b/c empty && echo text > deep/a/b/c/file && chmod 4750 deep/a/b/c/file && chmod 1777 empty
+      ln -s ../deep/a link && ln -s /nowhere/at/all dangling && ln deep/a/b/c/file hard && ln hard hard2
+      printf x > "$(printf 'new\nline and "quotes" \\ \351 ')" && : > zero
+      chown 1234:4321 hard && touch -d '2001-02-03 04:05:06.123456789' hard && touch -h -d '1999-01-01 00:00:00.5' dangling
+      head -c 40000000 /dev/urandom > random.bin && yes 'a line that repeats itself' | head -c 30000000 > lines.txt
+      truncate -s 5000000 sparse && printf end | dd of=sparse bs=1 seek=4000000 conv=notrunc status=none
+      touch -d '2010-10-10 10:10:10.101010101' deep/a/b deep)sh",
+                              seconds(120));
+  ASSERT_EQ(made.exit_code, 0) << made.err;
+}
+
+// Claim: a second client with an empty home and the key file sees the same tree.
+// Method: cp -a into a mount, coffer sync, mount the vault elsewhere read-only, compare the listings.
+TEST_F(EndToEnd, ShowsTheSameTreeOnASecondClient) {
+  Stage stage;
+  const std::string source = stage.folder() + "/source";
+  ASSERT_NO_FATAL_FAILURE(make_tree(source));
+  Client& first = stage.client("first");
+  ASSERT_NO_FATAL_FAILURE(first.mount());
+  const Finished copied = run({"cp", "-a", source, first.mountpoint() + "/"}, seconds(300));
+  ASSERT_EQ(copied.exit_code, 0) << copied.err;
+  const std::string expected = listing(source);
+  EXPECT_EQ(listing(first.mountpoint() + "/source"), expected);
+  const Finished synced = first.sync();
+  ASSERT_EQ(synced.exit_code, 0) << synced.out << synced.err;
+
+  Client& second = stage.client("second", "first");
+  ASSERT_NO_FATAL_FAILURE(second.mount("ro"));
+  EXPECT_EQ(listing(second.mountpoint() + "/source"), expected);
+  EXPECT_EQ(second.umount().exit_code, 0);
+  EXPECT_EQ(first.umount().exit_code, 0);
+}
+
+// Claim: after a remount with nothing local the tree is the same, and rsync finds nothing to do.
+TEST_F(EndToEnd, ReadsEverythingBackAfterSpoolAndTreeWereCleared) {
+  Stage stage;
+  const std::string source = stage.folder() + "/source";
+  ASSERT_NO_FATAL_FAILURE(make_tree(source));
+  Client& client = stage.client("first");
+  ASSERT_NO_FATAL_FAILURE(client.mount());
+  ASSERT_EQ(run({"rsync", "-aHAX", source, client.mountpoint() + "/"}, seconds(300)).exit_code, 0);
+  const std::string expected = listing(source);
+  ASSERT_EQ(client.umount().exit_code, 0);
+  const Finished cleared = client.coffer({"spool", "clear", "--tree"});
+  ASSERT_EQ(cleared.exit_code, 0) << cleared.err;
+
+  ASSERT_NO_FATAL_FAILURE(client.mount());
+  const Finished again = run({"rsync", "-aHAXi", source, client.mountpoint() + "/"}, seconds(300));
+  EXPECT_EQ(again.exit_code, 0);
+  EXPECT_EQ(again.out, "");
+  EXPECT_EQ(listing(client.mountpoint() + "/source"), expected);
+  EXPECT_EQ(client.umount().exit_code, 0);
+}
+
+// Claim: fsync(2) returns when the server has committed the file.
+// Method: dd conv=fsync, then cut the client off with kill -9 and throw its home's spool and tree away.
+TEST_F(EndToEnd, HasOnTheServerWhatFsyncAnsweredFor) {
+  Stage stage;
+  Client& first = stage.client("first");
+  ASSERT_NO_FATAL_FAILURE(first.mount());
+  const std::string path = first.mountpoint() + "/dir/precious";
+  ASSERT_EQ(shell("mkdir " + first.mountpoint() + "/dir && head -c 3000000 /dev/urandom > " + stage.folder() +
+                  "/precious && dd if=" + stage.folder() + "/precious of=" + path + " bs=64k conv=fsync status=none")
+                .exit_code,
+            0);
+  first.kill9();
+  Client& second = stage.client("second", "first");
+  ASSERT_NO_FATAL_FAILURE(second.mount("ro"));
+  EXPECT_EQ(run({"cmp", stage.folder() + "/precious", second.mountpoint() + "/dir/precious"}).exit_code, 0);
+}
+
+// Claim: `sync MOUNT/.coffer/barrier` is a barrier that ordinary tools can call.
+TEST_F(EndToEnd, HasOnTheServerAllThatWasWrittenBeforeTheBarrier) {
+  Stage stage;
+  Client& first = stage.client("first");
+  ASSERT_NO_FATAL_FAILURE(first.mount());
+  ASSERT_EQ(shell("for i in $(seq 200); do echo $i > " + first.mountpoint() + "/$i; done").exit_code, 0);
+  const Finished barrier = run({"sync", first.mountpoint() + "/.coffer/barrier"});
+  ASSERT_EQ(barrier.exit_code, 0) << barrier.err;
+  EXPECT_EQ(first.coffer({"status", first.mountpoint()}).exit_code, 0);
+  const std::string expected = listing(first.mountpoint());
+  first.kill9();
+  Client& second = stage.client("second", "first");
+  ASSERT_NO_FATAL_FAILURE(second.mount("ro"));
+  EXPECT_EQ(listing(second.mountpoint()), expected);
+}
+
+}  // namespace
+}  // namespace coffer::testing
