@@ -1,0 +1,120 @@
+// The line from written bytes to what is owed: buffer, chunk, seal, spool, meta, in this order.
+//
+//     write ─▶ Buffer ─▶ Chunker ─▶ pieces the vault has ────────────────────────┐
+//                               └─▶ plain chunks of 1 MiB ─ Sealer ─ Spool ─▶ Tree::record ─▶ forgotten by the Buffer
+//                               └─▶ the last rest, and small files: the open chunk, staged, sealed with others
+//
+// Reads go the other way: bytes that are buffered come from here, the rest from the tree and fs/fetch.
+//
+// Locks, in the order in which they are taken: the inode's, the open chunks', those inside Tree, Spool and Buffer. No
+// thread waits for room while it holds one, so whoever makes room is never waited for by whoever needs it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/limits.h"
+#include "common/base/result.h"
+#include "common/os/clock.h"
+#include "fs/buffer/buffer.h"
+#include "fs/chunk/chunker.h"
+#include "fs/chunk/piece_hash.h"
+#include "fs/meta/tree.h"
+#include "fs/seal/sealer.h"
+#include "fs/spool/plain_chunks.h"
+#include "fs/spool/spool.h"
+#include "fs/spool/staging.h"
+#include "fs/value/value.h"
+
+namespace coffer::commit {
+
+/// All must outlive the Committer.
+struct Parts {
+  meta::Tree& tree;
+  spool::Spool& spool;
+  spool::Staging& staging;
+  const seal::Sealer& sealer;
+  const crypto::Secret& chunker_key;  ///< VaultKey::derive(kChunkerLabel)
+  const chunk::PieceHasher& pieces;
+  os::Clock& clock;
+};
+
+struct CommitterOptions {
+  std::size_t buffer_bytes_max = limits::kBufferBytesMax;
+  std::size_t run_bytes = limits::kBufferRunBytes;   ///< A run this long is chunked before its close().
+  std::chrono::milliseconds open_chunk_delay{1000};  ///< How long an open chunk waits for more.
+  std::chrono::milliseconds full_wait{30'000};       ///< How long write() waits for room in buffer and spool.
+  unsigned sealing_threads = 0;                      ///< 0: one for each core.
+};
+
+/// Thread-safe.
+class Committer : public spool::PlainChunks {
+ public:
+  Committer(const Parts& parts, const CommitterOptions& options);
+  ~Committer() override;
+  Committer(const Committer&) = delete;
+  Committer& operator=(const Committer&) = delete;
+
+  /// Called, on any thread, when a chunk or a change of the tree has become owed. Set before start(); must not block.
+  void on_owed(std::function<void()> hook);
+
+  /// Takes up what the last run left: staged open chunks are sealed, owed chunks are looked for in the spool (see
+  /// damage()). Then starts the threads. Fault::local_io, Fault::full.
+  Result<void> start();
+  /// Stops the threads; waiting writers get Fault::stopped. Buffered bytes are not flushed: call flush_all() before.
+  void stop();
+
+  // -- writing
+  /// The bytes are in memory when it returns. Waits for room up to `full_wait`: then Fault::full; Fault::stopped on
+  /// `stop`. Sets the buffered mtime to now.
+  Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop = {});
+  /// Everything written to `inode` before the call is `spooled` (perhaps in a staged open chunk). After a failure all
+  /// of it is still buffered, and the next flush tries again.
+  Result<Mark> flush(InodeId inode);
+  /// flush() for every file, then seal_open_chunks(). Goes on past failures and returns the first.
+  Result<void> flush_all();
+  /// What is batched is sealed, spooled and owed when it returns.
+  Result<void> seal_open_chunks();
+
+  // -- attributes of files that may have buffered bytes; all calls that set size or mtime of a file come here
+  /// Tree::change(), with buffered bytes cut by a new size, and a buffered mtime replaced by a new one.
+  Result<Attributes> change(InodeId inode, const meta::AttributeChange& change);
+  /// Tree::attributes(), with size and mtime of what is buffered.
+  Result<Attributes> attributes(InodeId inode);
+  /// Lays what is buffered over attributes that came from the tree *after* `buffered(inode)` was asked.
+  struct Buffered {
+    std::uint64_t bytes = 0;  ///< The highest buffered end.
+    std::optional<std::int64_t> mtime_ns;
+  };
+  Buffered buffered(InodeId inode) const;
+  /// Forgets all that is buffered: the file was removed and nobody has it open.
+  void discard(InodeId inode);
+
+  // -- reading
+  /// Buffered bytes; ask before the tree's extents. See buffer::Buffer::read().
+  std::vector<buffer::Covered> read_buffered(InodeId inode, FileOffset at, MutableByteView into) const;
+  Result<bool> read_open(ChunkKey chunk, std::uint32_t offset, MutableByteView into) override;
+
+  // -- the tree's events
+  /// The tree no longer knows the chunk: its staged or spooled bytes go. Called inside no transaction.
+  void chunk_dropped(const ChunkRow& chunk);
+
+  // -- for status
+  std::size_t buffered_bytes() const;
+  std::size_t buffered_files() const;
+  std::uint64_t open_chunk_bytes() const;
+  /// A sentence for each chunk that is owed and whose only copy is gone; found at start().
+  std::vector<std::string> damage() const;
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace coffer::commit
