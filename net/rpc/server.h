@@ -1,0 +1,126 @@
+// The server's side of the protocol: accepts connections, knows who is on the other end, and hands each request to a
+// Handler. It enforces what needs no knowledge of accounts or vaults:
+//
+// - a certificate that does not verify fails in the handshake; a connection without one may only send enroll;
+// - the first message is hello or enroll, and one that is refused ends the connection;
+// - frames are within the limits of net/wire before anything is allocated for them;
+// - what one connection has in flight is bounded: beyond the bounds it is not read from.
+//
+// Each refusal is one line in the log with the remote address, who, and why.
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/base/bytes.h"
+#include "common/base/limits.h"
+#include "common/base/result.h"
+#include "common/crypto/hash.h"
+#include "common/object/ids.h"
+#include "common/os/clock.h"
+#include "net/tls/context.h"
+#include "net/wire/frame.h"
+
+namespace coffer::rpc {
+
+/// From the certificate that the peer proved to own.
+struct PeerIdentity {
+  std::optional<object::ClientId> client;  ///< Of its SAN URI; none in certificates made elsewhere.
+  std::string subject;
+  std::string serial;  ///< Lower-case hexadecimal.
+  crypto::Digest fingerprint{};
+  os::WallTime not_after{};
+};
+
+/// One connection.
+class Session {
+ public:
+  virtual ~Session() = default;
+
+  std::uint64_t number() const { return number_; }
+  const std::string& remote() const { return remote_; }              ///< "192.0.2.1:40000"
+  const std::optional<PeerIdentity>& peer() const { return peer_; }  ///< None: it may only enroll.
+  /// Where its requests are handled, one at a time between their co_awaits.
+  virtual boost::asio::any_io_executor executor() = 0;
+  /// From any thread; returns at once. An error frame with request id 0 goes out if the peer takes it within half a
+  /// second; then the connection ends. Logged.
+  virtual void close(Error error) = 0;
+  void close(std::string reason) { close(Error{Fault::refused, 0, std::move(reason)}); }
+
+  std::shared_ptr<void> context;  ///< The service's own state of this connection; touched on executor() only.
+
+ protected:
+  Session(std::uint64_t number, std::string remote) : number_(number), remote_(std::move(remote)) {}
+  std::uint64_t number_;
+  std::string remote_;
+  std::optional<PeerIdentity> peer_;
+};
+
+struct Request {
+  wire::Type type{};
+  Bytes header;
+  Bytes body;
+  std::optional<crypto::Digest> body_digest;  ///< SHA-256 of a put_chunk's body, taken while it came in.
+};
+
+struct Reply {
+  wire::Type type{};
+  std::string header;
+  std::shared_ptr<const Bytes> body;  ///< May be null.
+};
+
+class Handler {
+ public:
+  virtual ~Handler() = default;
+  /// Answers one request. Runs on the session's executor, concurrently with other requests of the same session except
+  /// that hello and enroll are finished before the next one is read; must not block there. An Error becomes an error
+  /// frame; Fault::protocol, and any Error of hello or enroll, also ends the connection.
+  virtual boost::asio::awaitable<Result<Reply>> handle(std::shared_ptr<Session> session, Request request) = 0;
+  /// The connection is gone; on the session's executor, once for every session that handled anything. Requests may
+  /// still be running: wake those that wait for something.
+  virtual void closed(Session& session) = 0;
+};
+
+struct ServerOptions {
+  std::string host;                           ///< Name or address; empty for all.
+  std::uint16_t port = limits::kDefaultPort;  ///< 0: one that is free.
+  tls::ServerFiles files;
+  std::size_t sessions_max = 1024;  ///< Further ones are closed at once.
+  // Of one connection:
+  std::size_t requests_in_flight_max = 32;
+  std::uint64_t bytes_in_flight_max = 32u << 20;  ///< Requests being handled, and answers not yet sent.
+  std::chrono::milliseconds handshake_deadline = limits::kHandshakeDeadline;  ///< Until the first message is there.
+  std::chrono::milliseconds idle_deadline{60'000};  ///< Nothing came or went, and nothing is being handled.
+};
+
+/// Thread-safe. Uses, but does not run, the io_context, which any number of threads may run.
+class Server {
+ public:
+  /// `io` and `handler` must outlive the Server.
+  Server(boost::asio::io_context& io, ServerOptions options, Handler& handler);
+  ~Server();  ///< stop() must have been called if listen() succeeded.
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  /// Reads the files, binds, accepts. Returns the port. Fault::local_io, with the errno (EADDRINUSE) in `code`.
+  Result<std::uint16_t> listen();
+  /// Calls `each` for every open session, in the caller's thread.
+  void for_each_session(const std::function<void(Session&)>& each);
+  std::size_t session_count() const;
+  /// Accepts no more, lets requests in flight end for up to `grace`, closes all sessions, and returns when every
+  /// handle() has ended. Blocks: not from a thread that runs the io_context, which must go on running meanwhile.
+  void stop(std::chrono::milliseconds grace = std::chrono::seconds(5));
+
+ private:
+  class State;
+  std::shared_ptr<State> state_;
+};
+
+}  // namespace coffer::rpc

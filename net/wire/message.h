@@ -1,0 +1,63 @@
+// Messages to and from the headers of frames, checked as they come in; and Errors to and from wire::Error.
+//
+// This header brings protobuf along: include it in .cpp files only.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/result.h"
+#include "common/object/ids.h"
+#include "net/wire/frame.h"
+#include "net/wire/protocol.pb.h"
+
+namespace coffer::wire {
+
+/// Fault::protocol if `header` is not a message of this type. Unknown fields are ignored.
+template <class Message>
+Result<Message> parse(ByteView header) {
+  Message message;
+  if (!message.ParseFromArray(header.data(), static_cast<int>(header.size()))) {
+    return coffer::Error{Fault::protocol, 0, "header cannot be parsed"};
+  }
+  return message;
+}
+
+/// The 16 or 32 bytes of an id field. Fault::protocol for another length.
+template <class Id>
+Result<Id> parse_id(const std::string& field) {
+  Result<Id> id = Id::from(as_bytes(field));
+  if (!id) return coffer::Error{Fault::protocol, 0, "id of a wrong length"};
+  return id;
+}
+
+/// Concatenated chunk ids. Fault::protocol for a length that is no multiple of 32, or for more than
+/// limits::kIdsPerMessageMax.
+Result<std::vector<object::ChunkId>> parse_ids(const std::string& field);
+std::string join_ids(std::span<const object::ChunkId> ids);
+
+/// What the other side is told about `error`.
+///
+///     Fault                          reason
+///     answer                         ANSWER     with the errno
+///     refused                        REFUSED    with the errno; EDQUOT: FULL
+///     full                           FULL       with the errno
+///     corrupt                        CORRUPT
+///     protocol                       PROTOCOL
+///     local_io                       INTERNAL   without the text, which may name the server's files
+///     offline, stopped               BUSY
+wire::Error to_wire(const coffer::Error& error);
+
+/// What the client makes of it.
+///
+///     reason                         Fault
+///     ANSWER                         answer
+///     REFUSED                        refused    with the errno
+///     FULL                           refused    with EDQUOT or ENOSPC: it is the server's budget, not a local one
+///     CORRUPT                        corrupt
+///     PROTOCOL                       protocol
+///     INTERNAL, BUSY, unknown ones   offline    EIO or EAGAIN in `code`: worth another attempt later
+coffer::Error from_wire(const wire::Error& error);
+
+}  // namespace coffer::wire
