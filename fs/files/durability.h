@@ -14,9 +14,8 @@ namespace coffer::files {
 
 /// How much more the vault takes; for statfs, so from memory, never from the network.
 struct Capacity {
-  std::optional<std::uint64_t> quota_bytes;       ///< None: unlimited.
-  std::uint64_t stored_bytes = 0;                 ///< Sealed bytes that count against the quota.
-  std::optional<std::uint64_t> spool_free_bytes;  ///< What may be written before writers wait.
+  std::optional<std::uint64_t> quota_bytes;  ///< None: unlimited.
+  std::uint64_t stored_bytes = 0;            ///< Sealed bytes that count against the quota.
 };
 
 /// Thread-safe.
@@ -31,6 +30,9 @@ class Durability {
   virtual Result<void> wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) = 0;
   /// The same for all that the tree owes now.
   virtual Result<void> wait_all_committed(os::SteadyTime deadline, std::stop_token stop) = 0;
+
+  /// Everything that is spooled now survives a power cut of this machine when it returns.
+  virtual Result<void> make_power_safe() = 0;
 
   /// Asked before every change. answer(EROFS) where the lease is lost or the client revoked, answer(EDQUOT) where
   /// `more_bytes` of content no longer fit the quota. Quick: from memory.
