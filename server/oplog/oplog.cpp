@@ -1,0 +1,80 @@
+#include "server/oplog/oplog.h"
+
+#include <algorithm>
+#include <cerrno>
+
+#include "server/oplog/state.h"
+
+namespace coffer::oplog {
+namespace {
+
+constexpr const char* kSchema = R"sql(
+  CREATE TABLE log_commit(seq INTEGER PRIMARY KEY, hash BLOB NOT NULL, receipt BLOB NOT NULL, bytes BLOB NOT NULL) STRICT;
+  CREATE TABLE chunk(
+    id BLOB PRIMARY KEY, added_seq INTEGER NOT NULL, released_seq INTEGER, released_ns INTEGER
+  ) STRICT, WITHOUT ROWID;
+  CREATE TABLE lease(one INTEGER PRIMARY KEY CHECK(one = 1), epoch INTEGER NOT NULL, holder BLOB) STRICT;
+  CREATE TABLE key_slot(number INTEGER PRIMARY KEY AUTOINCREMENT, slot BLOB NOT NULL) STRICT;
+  -- Kept by append(), so that a receipt's chunk_count costs no scan.
+  CREATE TABLE total(one INTEGER PRIMARY KEY CHECK(one = 1), chunks INTEGER NOT NULL) STRICT;
+  INSERT INTO lease VALUES(1, 0, NULL);
+  INSERT INTO total VALUES(1, 0);
+)sql";
+
+}  // namespace
+
+OpLog::OpLog(std::unique_ptr<State> state) : state_(std::move(state)) {}
+OpLog::~OpLog() = default;
+
+Result<std::unique_ptr<OpLog>> OpLog::open(const std::string& path, const object::VaultId& vault,
+                                           const crypto::SigningKey& key, os::Clock& clock) {
+  COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full}));
+  COFFER_DO(db.migrate({kSchema}));
+  auto state = std::make_unique<State>(std::move(db), vault, key, clock);
+  {
+    const MutexLock lock(state->mutex);
+    COFFER_DO(state->load_lease());
+  }
+  return std::unique_ptr<OpLog>(new OpLog(std::move(state)));
+}
+
+Result<Head> OpLog::head() {
+  const MutexLock lock(state_->mutex);
+  return state_->head();
+}
+
+Result<Head> OpLog::State::head() {
+  COFFER_TRY(db::Statement last, db.prepare("SELECT seq, hash, receipt FROM log_commit ORDER BY seq DESC LIMIT 1"));
+  COFFER_TRY(const bool found, last.step());
+  Head head;
+  if (!found) return head;
+  head.seq = static_cast<std::uint64_t>(last.integer(0));
+  COFFER_TRY(head.hash, object::CommitHash::from(last.blob(1)));
+  head.receipt = copy_of(last.blob(2));
+  return head;
+}
+
+Result<Page> OpLog::read(std::uint64_t from_seq, std::uint64_t bytes_max) {
+  const MutexLock lock(state_->mutex);
+  Page page;
+  COFFER_TRY(page.head, state_->head());
+  if (from_seq > page.head.seq) return page;
+  COFFER_TRY(db::Statement rows, state_->db.prepare("SELECT bytes FROM log_commit WHERE seq >= ? ORDER BY seq"));
+  rows.bind(1, static_cast<std::int64_t>(from_seq));
+  std::uint64_t taken = 0;
+  for (;;) {
+    COFFER_TRY(const bool more, rows.step());
+    if (!more) return page;
+    const ByteView bytes = rows.blob(0);
+    taken += bytes.size();
+    if (!page.commits.empty() && taken > bytes_max) return page;
+    page.commits.push_back(copy_of(bytes));
+  }
+}
+
+void OpLog::on_append(std::function<void()> call) {
+  const MutexLock lock(state_->mutex);
+  state_->on_append = std::move(call);
+}
+
+}  // namespace coffer::oplog

@@ -1,0 +1,100 @@
+// The append-only log of one vault: its commits, the server's receipts, the lease and the key slots.
+//
+// One SQLite file, D/vaults/<vault>/oplog.db; OPLOG.md says what it holds and what is checked. There is no call
+// that changes or removes a commit.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/limits.h"
+#include "common/base/result.h"
+#include "common/crypto/sign.h"
+#include "common/object/commit.h"
+#include "common/os/clock.h"
+
+namespace coffer::oplog {
+
+inline constexpr std::size_t kKeySlotsMax = 16;
+inline constexpr std::size_t kKeySlotBytesMax = 4096;
+
+struct Head {
+  std::uint64_t seq = 0;  ///< 0: the log is empty, and `hash` zeros.
+  object::CommitHash hash;
+  Bytes receipt;  ///< Encoded; empty where seq is 0.
+};
+
+struct Page {
+  std::vector<Bytes> commits;  ///< In order, from the first one asked for.
+  Head head;
+};
+
+struct Lease {
+  bool granted = false;
+  std::uint64_t epoch = 0;
+  std::chrono::milliseconds ttl{};  ///< Until the holder's lease ends unless it is renewed.
+  object::ClientId holder;
+};
+
+struct KeySlot {
+  std::uint64_t number = 0;
+  Bytes slot;
+};
+
+/// Says whether a chunk is on stable storage.
+using IsStored = std::function<Result<bool>(const object::ChunkId&)>;
+
+/// Thread-safe; every call that changes something is one transaction, on stable storage when it returns, and may
+/// wait for the disk. Keeps references to key and clock.
+class OpLog {
+ public:
+  static Result<std::unique_ptr<OpLog>> open(const std::string& path, const object::VaultId& vault,
+                                             const crypto::SigningKey& key, os::Clock& clock);
+  ~OpLog();
+
+  /// Appends the commit of `client` and returns the encoded receipt; the same bytes again return the same receipt.
+  /// Fault::refused: EINVAL not a commit of this vault; ESTALE not the next one; EROFS not under the current lease;
+  /// ENOENT names a chunk that is not stored.
+  Result<Bytes> append(ByteView commit, const object::ClientId& client, const IsStored& is_stored);
+  Result<Head> head();
+  /// Commits from `from_seq` on while they fit into `bytes_max`; the first one in any case.
+  Result<Page> read(std::uint64_t from_seq, std::uint64_t bytes_max);
+  /// Called after each append(), on its thread, from before the first append() on.
+  void on_append(std::function<void()> call);
+
+  /// Granted where nobody holds the lease, where it is over, where it is the client's own, or with `force`. Each
+  /// grant has a higher epoch than all before.
+  Result<Lease> acquire_lease(const object::ClientId& client, bool force);
+  /// Fault::refused with EROFS unless the client holds the lease under this epoch; so does release_lease().
+  Result<std::chrono::milliseconds> renew_lease(const object::ClientId& client, std::uint64_t epoch);
+  Result<void> release_lease(const object::ClientId& client, std::uint64_t epoch);
+
+  Result<std::vector<KeySlot>> key_slots();
+  /// Fault::refused: EEXIST where `only_if_first` and there is one; EFBIG too long; ENOSPC too many.
+  Result<std::uint64_t> put_key_slot(ByteView slot, bool only_if_first);
+  /// Fault::refused: ENOENT no such slot; EBUSY the last one, which stays.
+  Result<void> remove_key_slot(std::uint64_t number);
+
+ private:
+  struct State;
+  explicit OpLog(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// What a walk over a whole log found.
+struct LogReport {
+  std::uint64_t commits = 0;
+  std::vector<std::string> damage;       ///< Sentences.
+  std::vector<object::ChunkId> present;  ///< Added and not released since, ascending.
+};
+
+/// Recomputes the hash chain, compares every receipt and the table of chunks with it. Opens the file by itself, beside
+/// a running server too. Fails only where the file cannot be read at all.
+Result<LogReport> check_log(const std::string& path, const object::VaultId& vault, const crypto::PublicKey& key);
+
+}  // namespace coffer::oplog

@@ -1,0 +1,33 @@
+// The connection behind an OpLog.
+#pragma once
+
+#include "common/base/mutex.h"
+#include "common/db/database.h"
+#include "server/oplog/oplog.h"
+
+namespace coffer::oplog {
+
+struct OpLog::State {
+  State(db::Database database, const object::VaultId& vault_in, const crypto::SigningKey& key_in, os::Clock& clock_in)
+      : db(std::move(database)), vault(vault_in), key(key_in), clock(clock_in) {}
+
+  Mutex mutex;
+  db::Database db GUARDED_BY(mutex);
+  const object::VaultId vault;
+  const crypto::SigningKey& key;
+  os::Clock& clock;
+  std::function<void()> on_append GUARDED_BY(mutex);
+
+  // The lease as in the file; only its end lives in memory, because a steady clock means nothing after a restart.
+  std::uint64_t epoch GUARDED_BY(mutex) = 0;
+  std::optional<object::ClientId> holder GUARDED_BY(mutex);
+  os::SteadyTime lease_end GUARDED_BY(mutex);
+
+  Result<Head> head() REQUIRES(mutex);
+  Result<void> load_lease() REQUIRES(mutex);
+  Result<void> save_lease(std::uint64_t new_epoch, const std::optional<object::ClientId>& new_holder) REQUIRES(mutex);
+};
+
+inline Error refused(int code, std::string what) { return {Fault::refused, code, std::move(what)}; }
+
+}  // namespace coffer::oplog

@@ -1,0 +1,52 @@
+// Where the sealed chunks of one vault are kept.
+//
+// The interface behind which packs on the local disk (pack_chunk_store.h) could be an object store. It never says of
+// a chunk that it is stored before it is on stable storage.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "common/base/bytes.h"
+#include "common/base/result.h"
+#include "common/object/ids.h"
+
+namespace coffer::store {
+
+/// How much of a chunk is here.
+struct Held {
+  std::uint64_t received = 0;  ///< Bytes from its start; all of them where `stored`.
+  bool stored = false;         ///< Whole, and on stable storage.
+};
+
+struct PutDone {
+  bool was_stored = false;  ///< It had been here before.
+};
+
+/// Thread-safe. All calls but put() may wait for the disk.
+class ChunkStore {
+ public:
+  using Done = std::function<void(Result<PutDone>)>;
+
+  virtual ~ChunkStore() = default;
+
+  /// Stores a chunk whose id the caller has checked, and calls `done` exactly once: after the chunk is on stable
+  /// storage, or when that has failed. `done` may run in this call or on a thread of the store; it must not block.
+  /// Fault::full: the disk is; Fault::local_io: the disk failed; Fault::stopped: the store is being closed.
+  virtual void put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) = 0;
+  /// Bytes given to put() whose `done` was not called yet: the caller waits before it adds to many.
+  virtual std::uint64_t queued_bytes() const = 0;
+
+  virtual Result<Held> find(const object::ChunkId& id) = 0;
+  /// The whole chunk. answer(ENOENT) where it is not stored; Fault::corrupt where it does not match its id any more.
+  virtual Result<Bytes> read(const object::ChunkId& id) = 0;
+  /// A part of it, unchecked. Fault::refused with EINVAL where the range is not within the chunk.
+  virtual Result<Bytes> read_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) = 0;
+  /// What counts against the vault's quota: stored bytes, and those in the queue.
+  virtual std::uint64_t used_bytes() const = 0;
+  /// Ends the queue: what is in it is stored, what comes later is refused. Returns when all was answered.
+  virtual void close() = 0;
+};
+
+}  // namespace coffer::store

@@ -1,0 +1,153 @@
+#include "server/store/pack_chunk_store.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "common/base/log.h"
+
+namespace coffer::store {
+namespace {
+
+/// Bytes of one group: what a slow disk writes in about a second, so that nobody waits much longer for the sync.
+constexpr std::uint64_t kGroupBytesMax = 32u << 20;
+
+Result<void> sync_packs(os::Disk& disk, const std::string& folder) {
+  COFFER_TRY(const std::vector<std::string> names, disk.list(folder));
+  for (const std::string& name : names) {
+    if (!name.ends_with(".pack")) continue;
+    COFFER_TRY(const auto file, disk.open(folder + "/" + name, os::Open::write));
+    COFFER_DO(file->sync());
+  }
+  return disk.sync_folder(folder);
+}
+
+Error failed() {
+  return {Fault::local_io, EIO, "the server's disk failed; it stores nothing until it is started again"};
+}
+
+}  // namespace
+
+PackChunkStore::PackChunkStore(std::unique_ptr<pack::PackStore> packs, WriterPool& writers)
+    : packs_(std::move(packs)), writers_(writers) {}
+
+Result<std::shared_ptr<PackChunkStore>> PackChunkStore::open(os::Disk& disk, const std::string& folder,
+                                                             const pack::PackOptions& options, WriterPool& writers) {
+  COFFER_TRY(auto packs, pack::PackStore::open(disk, folder, options));
+  COFFER_DO(sync_packs(disk, folder));
+  return std::shared_ptr<PackChunkStore>(new PackChunkStore(std::move(packs), writers));
+}
+
+void PackChunkStore::put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) {
+  for (;;) {
+    const std::uint64_t before = groups_settled();
+    const Result<Held> held = find(id);
+    if (!held) return done(Error(held.error()));
+    if (held->stored) return done(PutDone{.was_stored = true});
+    Result<bool> queued = enqueue(id, sealed, done, before);
+    if (!queued) return done(std::move(queued).error());
+    if (*queued) return;
+  }
+}
+
+Result<bool> PackChunkStore::enqueue(const object::ChunkId& id, const std::shared_ptr<const Bytes>& sealed, Done& done,
+                                     std::uint64_t groups_settled_before) {
+  {
+    const MutexLock lock(mutex_);
+    if (closed_) return Error{Fault::stopped, 0, "the server is stopping"};
+    if (failed_) return failed();
+    // The chunk may have been settled since it was looked for; to call it unsettled now would take back a promise.
+    if (groups_settled_ != groups_settled_before) return false;
+    queued_bytes_ += sealed->size();
+    unsettled_.insert(id);
+    queue_.push_back({.id = id, .sealed = sealed, .done = std::move(done)});
+    if (std::exchange(writing_, true)) return true;
+  }
+  writers_.run([self = shared_from_this()] { self->write_group(); });
+  return true;
+}
+
+void PackChunkStore::write_group() {
+  std::vector<Put> group = take_group();
+  if (has_failed()) {
+    for (Put& put : group) put.outcome = failed();
+  } else {
+    append_all(group);
+    sync_all(group);
+  }
+  answer_all(group);
+  {
+    const MutexLock lock(mutex_);
+    if (queue_.empty()) {
+      writing_ = false;
+      idle_.notify_all();
+      return;
+    }
+  }
+  // By way of the pool's queue, so that other vaults get their turn.
+  writers_.run([self = shared_from_this()] { self->write_group(); });
+}
+
+std::vector<PackChunkStore::Put> PackChunkStore::take_group() {
+  const MutexLock lock(mutex_);
+  std::vector<Put> group;
+  std::uint64_t bytes = 0;
+  while (!queue_.empty() && bytes < kGroupBytesMax) {
+    bytes += queue_.front().sealed->size();
+    group.push_back(std::move(queue_.front()));
+    queue_.pop_front();
+  }
+  return group;
+}
+
+void PackChunkStore::append_all(std::vector<Put>& group) {
+  for (Put& put : group) {
+    const auto before = packs_->find(put.id);
+    if (!before) {
+      put.outcome = Error(before.error());
+      continue;
+    }
+    put.is_new = !before->has_value();
+    put.outcome = PutDone{.was_stored = !put.is_new};
+    if (auto appended = packs_->append(put.id, *put.sealed); !appended) put.outcome = std::move(appended).error();
+  }
+}
+
+void PackChunkStore::sync_all(std::vector<Put>& group) {
+  const Result<void> synced = packs_->sync();
+  if (synced) return;
+  log::error("store_sync_failed", {{"what", synced.error().what}});
+  {
+    const MutexLock lock(mutex_);
+    failed_ = true;
+  }
+  for (Put& put : group) {
+    if (put.outcome && put.is_new) {
+      if (auto gone = packs_->remove(put.id); !gone) log::error("store_remove_failed", {{"what", gone.error().what}});
+    }
+    put.outcome = Error(synced.error());
+  }
+}
+
+void PackChunkStore::answer_all(std::vector<Put>& group) {
+  {
+    const MutexLock lock(mutex_);
+    ++groups_settled_;
+    for (const Put& put : group) {
+      queued_bytes_ -= put.sealed->size();
+      if (put.outcome || !failed_) unsettled_.erase(put.id);
+    }
+  }
+  for (Put& put : group) put.done(std::move(put.outcome));
+}
+
+bool PackChunkStore::has_failed() const {
+  const MutexLock lock(mutex_);
+  return failed_;
+}
+
+std::uint64_t PackChunkStore::groups_settled() const {
+  const MutexLock lock(mutex_);
+  return groups_settled_;
+}
+
+}  // namespace coffer::store

@@ -1,0 +1,42 @@
+#include "server/store/writer_pool.h"
+
+#include <utility>
+
+namespace coffer::store {
+
+WriterPool::WriterPool(unsigned thread_count) {
+  for (unsigned i = 0; i < thread_count; ++i) threads_.emplace_back([this] { loop(); });
+}
+
+WriterPool::~WriterPool() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_all();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+void WriterPool::run(std::function<void()> work) {
+  {
+    const MutexLock lock(mutex_);
+    work_.push_back(std::move(work));
+  }
+  wake_.notify_one();
+}
+
+void WriterPool::loop() {
+  for (;;) {
+    std::function<void()> work;
+    {
+      const MutexLock lock(mutex_);
+      while (work_.empty() && !stopping_) wake_.wait(mutex_);
+      if (work_.empty()) return;
+      work = std::move(work_.front());
+      work_.pop_front();
+    }
+    work();
+  }
+}
+
+}  // namespace coffer::store
