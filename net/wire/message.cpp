@@ -1,0 +1,75 @@
+#include "net/wire/message.h"
+
+#include <cerrno>
+
+#include "common/base/limits.h"
+
+namespace coffer::wire {
+
+namespace {
+
+wire::Error::Reason reason_of(const coffer::Error& error) {
+  switch (error.fault) {
+    case Fault::answer: return wire::Error::ANSWER;
+    case Fault::refused: return error.code == EDQUOT ? wire::Error::FULL : wire::Error::REFUSED;
+    case Fault::full: return wire::Error::FULL;
+    case Fault::corrupt: return wire::Error::CORRUPT;
+    case Fault::protocol: return wire::Error::PROTOCOL;
+    case Fault::local_io: return wire::Error::INTERNAL;
+    case Fault::offline:
+    case Fault::stopped: return wire::Error::BUSY;
+  }
+  return wire::Error::INTERNAL;
+}
+
+}  // namespace
+
+Result<std::vector<object::ChunkId>> parse_ids(const std::string& field) {
+  constexpr std::size_t kSize = object::ChunkId::kSize;
+  if (field.size() % kSize != 0) return coffer::Error{Fault::protocol, 0, "ids of a wrong length"};
+  if (field.size() / kSize > limits::kIdsPerMessageMax) return coffer::Error{Fault::protocol, 0, "too many ids"};
+  std::vector<object::ChunkId> ids;
+  ids.reserve(field.size() / kSize);
+  for (ByteView rest = as_bytes(field); !rest.empty(); rest = rest.subspan(kSize)) {
+    COFFER_TRY(const object::ChunkId id, object::ChunkId::from(rest.first(kSize)));
+    ids.push_back(id);
+  }
+  return ids;
+}
+
+std::string join_ids(std::span<const object::ChunkId> ids) {
+  std::string field;
+  field.reserve(ids.size() * object::ChunkId::kSize);
+  for (const object::ChunkId& id : ids) field += as_text(id.bytes());
+  return field;
+}
+
+wire::Error to_wire(const coffer::Error& error) {
+  wire::Error message;
+  message.set_reason(reason_of(error));
+  message.set_code(error.code);
+  const bool is_about_server = error.fault == Fault::local_io;
+  // proto3 strings must be UTF-8; a text that grew from foreign input need not be.
+  std::string what = is_about_server ? "the server's storage failed" : error.what;
+  for (char& c : what) {
+    if (static_cast<unsigned char>(c) >= 0x80 || static_cast<unsigned char>(c) < 0x20) c = '?';
+  }
+  message.set_what(std::move(what));
+  return message;
+}
+
+coffer::Error from_wire(const wire::Error& error) {
+  const int code = error.code();
+  const std::string what = "server: " + (error.what().empty() ? std::string("no reason given") : error.what());
+  switch (error.reason()) {
+    case wire::Error::ANSWER: return {Fault::answer, code, what};
+    case wire::Error::REFUSED: return {Fault::refused, code, what};
+    case wire::Error::FULL: return {Fault::refused, code == ENOSPC ? ENOSPC : EDQUOT, what};
+    case wire::Error::CORRUPT: return {Fault::corrupt, 0, what};
+    case wire::Error::PROTOCOL: return {Fault::protocol, 0, what};
+    case wire::Error::INTERNAL: return {Fault::offline, EIO, what};
+    default: return {Fault::offline, EAGAIN, what};
+  }
+}
+
+}  // namespace coffer::wire
