@@ -24,15 +24,10 @@
 #include "common/base/result.h"
 #include "common/os/clock.h"
 #include "fs/buffer/block.h"
-#include "fs/value/value.h"
+#include "fs/value/extent.h"
+#include "fs/value/ids.h"
 
 namespace coffer::buffer {
-
-/// Half-open: begin … end - 1.
-struct Covered {
-  std::uint64_t begin, end;
-  friend bool operator==(const Covered&, const Covered&) = default;
-};
 
 /// Neighbouring blocks of one file without a gap. Shares their memory.
 class DirtyRange {
@@ -64,7 +59,7 @@ struct Written {
   std::uint64_t run_bytes;  ///< Contiguous buffered bytes around the write.
 };
 
-/// Thread-safe. Nothing blocks but wait_for_room().
+/// Thread-safe. Nothing blocks but wait_for_room(). A snapshot counts against the budget until it is destroyed.
 class Buffer {
  public:
   explicit Buffer(std::size_t bytes_max = limits::kBufferBytesMax);
@@ -76,17 +71,17 @@ class Buffer {
 
   /// Copies what is buffered of the range that begins at `at` into `into`, leaves the rest of `into` as it is, and says
   /// which parts (ascending, offsets in the file) it filled.
-  std::vector<Covered> read(InodeId inode, FileOffset at, MutableByteView into) const;
+  std::vector<Range> read(InodeId inode, FileOffset at, MutableByteView into) const;
 
   /// All that is buffered of the file; no ranges where it is nothing.
   DirtyFile snapshot(InodeId inode);
   /// Drops what `range`'s blocks of that snapshot still hold inside begin … end - 1; what was written later stays.
-  void forget(InodeId inode, std::uint64_t version, Covered range);
+  void forget(InodeId inode, std::uint64_t version, Range range);
 
   /// Drops what lies at or beyond `bytes`.
   void truncate(InodeId inode, std::uint64_t bytes);
   /// Drops what lies inside; a write may come again.
-  void punch(InodeId inode, Covered range);
+  void punch(InodeId inode, Range range);
   /// Drops the file.
   void discard(InodeId inode);
 
@@ -95,9 +90,6 @@ class Buffer {
   std::optional<std::int64_t> mtime_of(InodeId inode) const;
   /// mtime was set explicitly: the writes so far no longer say it.
   void forget_mtime(InodeId inode);
-  /// The longest run of contiguous bytes of the file.
-  std::uint64_t longest_run(InodeId inode) const;
-
   std::vector<InodeId> inodes() const;                        ///< Files with buffered bytes.
   std::optional<InodeId> largest() const;                     ///< The one with most.
   std::size_t used_bytes() const { return budget_->used(); }  ///< Memory, that of living snapshots included.
@@ -106,19 +98,20 @@ class Buffer {
  private:
   struct File {
     std::map<std::uint64_t, Block> blocks;  // By offset; they do not overlap.
-    std::uint64_t version = 1;              // Of blocks made now; blocks of older versions are in a snapshot.
+    std::uint64_t version = 0;              // Of blocks made now; blocks of older versions are in a snapshot.
     std::uint64_t bytes = 0;
     std::optional<std::int64_t> mtime_ns;
-    std::uint64_t mtime_version = 0;
   };
 
-  static void cut_out(File& file, Covered range, std::uint64_t version_max);
+  static void cut_out(File& file, Range range, std::uint64_t version_max);
   static void put(File& file, std::uint64_t at, ByteView bytes, const std::shared_ptr<Budget>& budget);
   void drop_if_empty(InodeId inode) REQUIRES(mutex_);
 
   std::shared_ptr<Budget> budget_;
   mutable Mutex mutex_;
-  std::unordered_map<InodeId, File> files_ GUARDED_BY(mutex_);
+  std::unordered_map<InodeId, File> files_ GUARDED_BY(mutex_);  // Those with blocks.
+  // Over all files, and never used twice: a snapshot of a file that was emptied since must not match a later block.
+  std::uint64_t last_version_ GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace coffer::buffer

@@ -30,7 +30,10 @@
 #include "fs/spool/plain_chunks.h"
 #include "fs/spool/spool.h"
 #include "fs/spool/staging.h"
-#include "fs/value/value.h"
+#include "fs/value/attributes.h"
+#include "fs/value/chunk_row.h"
+#include "fs/value/extent.h"
+#include "fs/value/ids.h"
 
 namespace coffer::commit {
 
@@ -93,12 +96,15 @@ class Committer : public spool::PlainChunks {
     std::optional<std::int64_t> mtime_ns;
   };
   Buffered buffered(InodeId inode) const;
+  /// Tree::record() of extents that are recorded already elsewhere, or of holes, for calls that move or free content
+  /// without writing it: what is buffered in the ranges that it replaces is dropped.
+  Result<Mark> record(InodeId inode, const meta::Content& content);
   /// Forgets all that is buffered: the file was removed and nobody has it open.
   void discard(InodeId inode);
 
   // -- reading
   /// Buffered bytes; ask before the tree's extents. See buffer::Buffer::read().
-  std::vector<buffer::Covered> read_buffered(InodeId inode, FileOffset at, MutableByteView into) const;
+  std::vector<Range> read_buffered(InodeId inode, FileOffset at, MutableByteView into) const;
   Result<bool> read_open(ChunkKey chunk, std::uint32_t offset, MutableByteView into) override;
 
   // -- the tree's events

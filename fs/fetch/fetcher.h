@@ -24,7 +24,7 @@
 #include "fs/seal/sealer.h"
 #include "fs/spool/plain_chunks.h"
 #include "fs/spool/spool.h"
-#include "fs/value/value.h"
+#include "fs/value/ids.h"
 
 namespace coffer::fetch {
 

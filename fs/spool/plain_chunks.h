@@ -5,7 +5,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/result.h"
-#include "fs/value/value.h"
+#include "fs/value/ids.h"
 
 namespace coffer::spool {
 

@@ -26,6 +26,7 @@ inline constexpr std::uint64_t kSpoolBytesMaxDefault = 10ull << 30;
 struct SpoolOptions {
   std::uint64_t bytes_max = kSpoolBytesMaxDefault;  ///< Sealed bytes, owed and cached; see default_bytes_max().
   std::uint64_t pack_bytes_max = kSpoolPackBytesMax;
+  std::uint64_t disk_bytes_spared = 64u << 20;  ///< Free disk that is left to others, the tree's database among them.
 };
 
 /// 10 GiB, or a fifth of what is free on the disk of `folder` where that is less, but at least 256 MiB.
@@ -55,7 +56,8 @@ class SpooledChunk {
   std::uint32_t plain_bytes_;
 };
 
-/// Thread-safe. One process at a time has a folder open (Fault::refused). Keeps a reference to `disk`.
+/// Thread-safe. One process at a time has a folder open (Fault::refused). Keeps a reference to `disk`. Chunks lie in
+/// `folder`/packs; SPOOL.md says what else is there.
 class Spool {
  public:
   using StandingOf = std::function<Result<Standing>(const object::ChunkId&)>;
@@ -90,9 +92,9 @@ class Spool {
   std::uint64_t used_bytes() const;  ///< Owed and cached.
   std::uint64_t owed_bytes() const;
   std::uint64_t bytes_max() const;
-  /// Sealed bytes that could be put now: all but what is owed.
+  /// Sealed bytes that could be put now, cached ones making way: what the budget and the disk leave.
   std::uint64_t free_bytes() const;
-  /// Blocks until free_bytes() >= `bytes`: Fault::full at `deadline`, Fault::stopped on `stop`.
+  /// Blocks until free_bytes() >= `bytes`: Fault::full at `deadline`, Fault::stopped on `stop`. At once where it is so.
   Result<void> wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, const std::stop_token& stop);
 
  private:

@@ -17,7 +17,7 @@
 #include "common/crypto/wipe.h"
 #include "common/os/disk.h"
 #include "common/os/random.h"
-#include "fs/value/value.h"
+#include "fs/value/ids.h"
 
 namespace coffer::spool {
 
@@ -34,13 +34,14 @@ Result<Staged> decode_staging(ByteView file, ChunkKey chunk, const crypto::Secre
 /// Thread-safe; appends to one chunk come from one thread at a time. Keeps references to `disk` and `random`.
 class Staging {
  public:
-  /// Opens or makes the folder. `staging_key` is VaultKey::derive(kStagingLabel).
-  static Result<std::unique_ptr<Staging>> open(os::Disk& disk, std::string folder, crypto::Secret staging_key,
+  /// Opens or makes `folder`/staging, where `folder` is that of the Spool. `staging_key` is
+  /// VaultKey::derive(kStagingLabel).
+  static Result<std::unique_ptr<Staging>> open(os::Disk& disk, const std::string& folder, crypto::Secret staging_key,
                                                os::Random& random);
   ~Staging();
 
   /// Appends plain bytes that begin at `offset` of the chunk, which is where those before ended. Not synced. After a
-  /// failure the record counts as absent, and may be appended again.
+  /// failure the record counts as absent, and the chunk takes no more.
   Result<void> append(ChunkKey chunk, std::uint32_t offset, ByteView plain);
   /// The chunks that have a file, ascending.
   Result<std::vector<ChunkKey>> chunks() const;

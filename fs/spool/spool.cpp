@@ -1,0 +1,305 @@
+#include "fs/spool/spool.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <limits>
+#include <list>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/base/log.h"
+#include "common/base/mutex.h"
+#include "common/crypto/hash.h"
+#include "common/pack/pack_store.h"
+
+namespace coffer::spool {
+namespace {
+
+constexpr std::uint64_t kDefaultBytesMin = 256u << 20;
+/// How often a full disk is looked at while somebody waits: nobody tells when others free it.
+constexpr auto kDiskPoll = std::chrono::milliseconds(100);
+
+}  // namespace
+
+Result<std::uint64_t> default_bytes_max(os::Disk& disk, const std::string& folder) {
+  COFFER_TRY(const std::uint64_t free_bytes, disk.free_bytes(folder));
+  return std::max(kDefaultBytesMin, std::min(kSpoolBytesMaxDefault, free_bytes / 5));
+}
+
+/// What lies in the packs, and in what order it was last used.
+///
+/// A chunk is `arriving` while it is appended and `leaving` while it is removed, both without the lock. Others act
+/// as if it were absent, but do not append or remove it themselves: packs must not see the two out of order.
+struct Spool::State {
+  enum class Stage { arriving, here, leaving };
+  using Order = std::list<object::ChunkId>;
+  struct Entry {
+    std::uint32_t bytes;
+    bool is_owed;
+    Stage stage;
+    Order::iterator place;
+  };
+
+  State(os::Disk& its_disk, std::string its_folder, const SpoolOptions& its_options,
+        std::unique_ptr<pack::PackStore> its_packs)
+      : disk(its_disk), folder(std::move(its_folder)), options(its_options), packs(std::move(its_packs)) {}
+
+  os::Disk& disk;
+  const std::string folder;
+  const SpoolOptions options;
+  const std::unique_ptr<pack::PackStore> packs;
+
+  mutable Mutex mutex;
+  Condition room;
+  std::unordered_map<object::ChunkId, Entry> entries GUARDED_BY(mutex);
+  Order last_used GUARDED_BY(mutex);         // Latest first.
+  std::uint64_t used GUARDED_BY(mutex) = 0;  // Of all entries but those that leave.
+  std::uint64_t owed GUARDED_BY(mutex) = 0;  // Of those that are owed.
+
+  void add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) REQUIRES(mutex);
+  void erase(const object::ChunkId& id) REQUIRES(mutex);
+  void mark_leaving(Entry& entry) REQUIRES(mutex);
+  std::vector<object::ChunkId> choose_leaving(std::uint64_t used_max) REQUIRES(mutex);
+  Result<void> remove(const std::vector<object::ChunkId>& leaving) EXCLUDES(mutex);
+  Result<void> evict_down_to(std::uint64_t used_max) EXCLUDES(mutex);
+  Result<bool> reserve(const object::ChunkId& id, std::uint32_t bytes, bool is_owed) EXCLUDES(mutex);
+  Result<void> append(const object::ChunkId& id, ByteView sealed) EXCLUDES(mutex);
+  Result<void> keep(const object::ChunkId& id, ByteView sealed, bool is_owed) EXCLUDES(mutex);
+  /// The length of a chunk that is here, moved to the front.
+  Result<std::uint32_t> use(const object::ChunkId& id) EXCLUDES(mutex);
+  std::uint64_t free_bytes() const REQUIRES(mutex);
+};
+
+void Spool::State::add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) {
+  last_used.push_front(id);
+  entries.insert_or_assign(id, Entry{bytes, is_owed, stage, last_used.begin()});
+  used += bytes;
+  if (is_owed) owed += bytes;
+}
+
+void Spool::State::erase(const object::ChunkId& id) {
+  const auto found = entries.find(id);
+  if (found == entries.end()) return;
+  if (found->second.stage != Stage::leaving) mark_leaving(found->second);
+  last_used.erase(found->second.place);
+  entries.erase(found);
+}
+
+void Spool::State::mark_leaving(Entry& entry) {
+  entry.stage = Stage::leaving;
+  used -= entry.bytes;
+  if (entry.is_owed) owed -= entry.bytes;
+  room.notify_all();
+}
+
+/// Marks cached chunks, the longest unused first, until at most `used_max` bytes are used.
+std::vector<object::ChunkId> Spool::State::choose_leaving(std::uint64_t used_max) {
+  std::vector<object::ChunkId> leaving;
+  for (auto id = last_used.rbegin(); id != last_used.rend() && used > used_max; ++id) {
+    Entry& entry = entries.at(*id);
+    if (entry.is_owed || entry.stage != Stage::here) continue;
+    mark_leaving(entry);
+    leaving.push_back(*id);
+  }
+  return leaving;
+}
+
+Result<void> Spool::State::remove(const std::vector<object::ChunkId>& leaving) {
+  Result<void> first_failure;
+  for (const object::ChunkId& id : leaving) {
+    auto removed = packs->remove(id);
+    if (!removed && first_failure) first_failure = std::move(removed);
+    const MutexLock lock(mutex);
+    erase(id);
+  }
+  return first_failure;
+}
+
+Result<void> Spool::State::evict_down_to(std::uint64_t used_max) {
+  std::vector<object::ChunkId> leaving;
+  {
+    const MutexLock lock(mutex);
+    leaving = choose_leaving(used_max);
+  }
+  return remove(leaving);
+}
+
+/// Makes an entry that is arriving, and room for it. False where there is nothing to append.
+Result<bool> Spool::State::reserve(const object::ChunkId& id, std::uint32_t bytes, bool is_owed) {
+  std::vector<object::ChunkId> leaving;
+  {
+    const MutexLock lock(mutex);
+    if (const auto found = entries.find(id); found != entries.end()) {
+      if (found->second.stage == Stage::leaving) return Error{Fault::full, 0, "the chunk is just being evicted"};
+      return false;
+    }
+    if (owed + bytes > options.bytes_max) return Error{Fault::full, 0, "the spool is full of what is owed"};
+    add(id, bytes, is_owed, Stage::arriving);
+    if (used > options.bytes_max) leaving = choose_leaving(options.bytes_max / 10 * 9);
+    if (used > options.bytes_max && !is_owed) {  // Others arrive at the same time.
+      erase(id);
+      return Error{Fault::full, 0, "the spool is full"};
+    }
+  }
+  if (auto removed = remove(leaving); !removed) {
+    log::warn("spool eviction failed", {{"error", removed.error().what}});
+  }
+  return true;
+}
+
+Result<void> Spool::State::append(const object::ChunkId& id, ByteView sealed) {
+  auto appended = packs->append(id, sealed);
+  if (appended || appended.error().fault != Fault::full) return appended;
+  std::uint64_t less = 0;  // The disk is full: what is only cached gives way.
+  {
+    const MutexLock lock(mutex);
+    less = used - std::min(used, std::max<std::uint64_t>(options.pack_bytes_max, sealed.size()));
+  }
+  COFFER_DO(evict_down_to(less));
+  return packs->append(id, sealed);
+}
+
+Result<void> Spool::State::keep(const object::ChunkId& id, ByteView sealed, bool is_owed) {
+  const auto bytes = static_cast<std::uint32_t>(sealed.size());
+  COFFER_TRY(const bool is_new, reserve(id, bytes, is_owed));
+  if (!is_new) return {};
+  auto appended = append(id, sealed);
+  const MutexLock lock(mutex);
+  if (appended) {
+    entries.at(id).stage = Stage::here;
+  } else {
+    erase(id);
+  }
+  return appended;
+}
+
+Result<std::uint32_t> Spool::State::use(const object::ChunkId& id) {
+  const MutexLock lock(mutex);
+  const auto found = entries.find(id);
+  if (found == entries.end() || found->second.stage != Stage::here) return answer(ENOENT);
+  last_used.splice(last_used.begin(), last_used, found->second.place);
+  return found->second.bytes;
+}
+
+std::uint64_t Spool::State::free_bytes() const {
+  const std::uint64_t budget = options.bytes_max - std::min(options.bytes_max, owed);
+  const auto disk_free = disk.free_bytes(folder);
+  if (!disk_free) return budget;
+  const std::uint64_t with_cache = *disk_free + (used - owed);
+  return std::min(budget, with_cache - std::min(with_cache, options.disk_bytes_spared));
+}
+
+Spool::Spool(std::unique_ptr<State> state) : state_(std::move(state)) {}
+Spool::~Spool() = default;
+
+Result<std::unique_ptr<Spool>> Spool::open(os::Disk& disk, const std::string& folder, const SpoolOptions& options,
+                                           const StandingOf& standing_of) {
+  COFFER_DO(disk.make_folder(folder));
+  COFFER_TRY(std::unique_ptr<pack::PackStore> packs,
+             pack::PackStore::open(disk, folder + "/packs", {.pack_bytes_max = options.pack_bytes_max}));
+  auto state = std::make_unique<State>(disk, folder, options, std::move(packs));
+  std::vector<pack::StoredChunk> found;
+  COFFER_DO(state->packs->for_each([&](const pack::StoredChunk& chunk) -> Result<void> {
+    found.push_back(chunk);
+    return {};
+  }));
+  for (const pack::StoredChunk& chunk : found) {
+    COFFER_TRY(const Standing standing, standing_of(chunk.id));
+    if (standing == Standing::unknown) {
+      COFFER_DO(state->packs->remove(chunk.id));
+    } else {
+      const MutexLock lock(state->mutex);
+      state->add(chunk.id, chunk.bytes, standing == Standing::owed, State::Stage::here);
+    }
+  }
+  COFFER_DO(state->evict_down_to(options.bytes_max));
+  return std::unique_ptr<Spool>(new Spool(std::move(state)));
+}
+
+Result<SpooledChunk> Spool::put(const seal::SealedChunk& chunk) {
+  COFFER_DO(state_->keep(chunk.id(), chunk.bytes(), true));
+  return SpooledChunk(chunk.id(), static_cast<std::uint32_t>(chunk.bytes().size()), chunk.plain_bytes());
+}
+
+Result<void> Spool::put_fetched(const object::ChunkId& id, ByteView sealed) {
+  if (object::ChunkId(crypto::sha256(sealed)) != id) return Error{Fault::corrupt, 0, "chunk does not match its id"};
+  return state_->keep(id, sealed, false);
+}
+
+Result<Bytes> Spool::get(const object::ChunkId& id) {
+  COFFER_DO(state_->use(id));
+  return state_->packs->read(id);
+}
+
+Result<Bytes> Spool::get_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes) {
+  COFFER_TRY(const std::uint32_t chunk_bytes, state_->use(id));
+  if (offset > chunk_bytes || bytes > chunk_bytes - offset) {
+    return Error{Fault::corrupt, 0, "range outside the sealed chunk"};
+  }
+  return state_->packs->read_range(id, offset, bytes);
+}
+
+bool Spool::contains(const object::ChunkId& id) const {
+  const MutexLock lock(state_->mutex);
+  const auto found = state_->entries.find(id);
+  return found != state_->entries.end() && found->second.stage == State::Stage::here;
+}
+
+void Spool::release(const object::ChunkId& id) {
+  const MutexLock lock(state_->mutex);
+  const auto found = state_->entries.find(id);
+  if (found == state_->entries.end() || !found->second.is_owed) return;
+  found->second.is_owed = false;
+  if (found->second.stage != State::Stage::leaving) state_->owed -= found->second.bytes;
+  state_->room.notify_all();
+}
+
+Result<void> Spool::drop(const object::ChunkId& id) {
+  {
+    const MutexLock lock(state_->mutex);
+    const auto found = state_->entries.find(id);
+    if (found == state_->entries.end() || found->second.stage != State::Stage::here) return {};
+    state_->mark_leaving(found->second);
+  }
+  return state_->remove({id});
+}
+
+Result<void> Spool::clear() { return state_->evict_down_to(0); }
+
+Result<void> Spool::sync() { return state_->packs->sync(); }
+
+std::uint64_t Spool::used_bytes() const {
+  const MutexLock lock(state_->mutex);
+  return state_->used;
+}
+
+std::uint64_t Spool::owed_bytes() const {
+  const MutexLock lock(state_->mutex);
+  return state_->owed;
+}
+
+std::uint64_t Spool::bytes_max() const { return state_->options.bytes_max; }
+
+std::uint64_t Spool::free_bytes() const {
+  const MutexLock lock(state_->mutex);
+  return state_->free_bytes();
+}
+
+Result<void> Spool::wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, const std::stop_token& stop) {
+  // The lock is taken, so that a stop between the check and the wait is not missed.
+  const std::stop_callback wake(stop, [this] {
+    { const MutexLock lock(state_->mutex); }
+    state_->room.notify_all();
+  });
+  const MutexLock lock(state_->mutex);
+  while (state_->free_bytes() < bytes) {
+    const auto now = std::chrono::steady_clock::now();
+    if (stop.stop_requested()) return Error{Fault::stopped, 0, "waiting for room in the spool"};
+    if (now >= deadline) return Error{Fault::full, 0, "the spool stays full"};
+    state_->room.wait_until(state_->mutex, std::min(deadline, now + kDiskPoll));
+  }
+  return {};
+}
+
+}  // namespace coffer::spool
