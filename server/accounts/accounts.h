@@ -54,6 +54,8 @@ class Accounts {
   Result<std::vector<Client>> clients();
   Result<std::vector<Vault>> vaults();
   Result<Vault> vault_named(const std::string& name);
+  /// None for a client that was revoked or never was.
+  Result<std::optional<std::string>> name_of(const object::ClientId& id);
 
  private:
   struct State;

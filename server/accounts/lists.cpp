@@ -58,6 +58,13 @@ Result<Vault> Accounts::vault_named(const std::string& name) {
   return state_->vault_named(name);
 }
 
+Result<std::optional<std::string>> Accounts::name_of(const object::ClientId& id) {
+  const MutexLock lock(state_->mutex);
+  COFFER_TRY(db::Statement find, state_->db.prepare("SELECT name FROM client WHERE id = ? AND revoked_ns IS NULL"));
+  COFFER_TRY(const bool found, find.bind(1, id.bytes()).step());
+  return found ? std::optional(std::string(find.text(0))) : std::nullopt;
+}
+
 Result<Client> Accounts::State::client_named(const std::string& name) {
   COFFER_TRY(db::Statement find, db.prepare("SELECT id, name, created_ns, revoked_ns FROM client "
                                             "WHERE name = ? AND revoked_ns IS NULL"));

@@ -11,16 +11,6 @@ namespace {
 /// Bytes of one group: what a slow disk writes in about a second, so that nobody waits much longer for the sync.
 constexpr std::uint64_t kGroupBytesMax = 32u << 20;
 
-Result<void> sync_packs(os::Disk& disk, const std::string& folder) {
-  COFFER_TRY(const std::vector<std::string> names, disk.list(folder));
-  for (const std::string& name : names) {
-    if (!name.ends_with(".pack")) continue;
-    COFFER_TRY(const auto file, disk.open(folder + "/" + name, os::Open::write));
-    COFFER_DO(file->sync());
-  }
-  return disk.sync_folder(folder);
-}
-
 Error failed() {
   return {Fault::local_io, EIO, "the server's disk failed; it stores nothing until it is started again"};
 }
@@ -32,8 +22,8 @@ PackChunkStore::PackChunkStore(std::unique_ptr<pack::PackStore> packs, WriterPoo
 
 Result<std::shared_ptr<PackChunkStore>> PackChunkStore::open(os::Disk& disk, const std::string& folder,
                                                              const pack::PackOptions& options, WriterPool& writers) {
+  // A server that was killed may have left bytes that the kernel alone has: the packs' open() syncs what it finds.
   COFFER_TRY(auto packs, pack::PackStore::open(disk, folder, options));
-  COFFER_DO(sync_packs(disk, folder));
   return std::shared_ptr<PackChunkStore>(new PackChunkStore(std::move(packs), writers));
 }
 

@@ -16,8 +16,8 @@ namespace coffer::store {
 
 class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<PackChunkStore> {
  public:
-  /// Opens or makes the packs in `folder` and brings all that is in them to stable storage: a server that was
-  /// killed may have left bytes that the kernel alone has. Keeps a reference to `writers`.
+  /// Opens or makes the packs in `folder`; what it finds there is on stable storage afterwards. Keeps a reference to
+  /// `writers`.
   static Result<std::shared_ptr<PackChunkStore>> open(os::Disk& disk, const std::string& folder,
                                                       const pack::PackOptions& options, WriterPool& writers);
 

@@ -1,0 +1,56 @@
+// Gives a chunk back: whole and checked, or a range of it.
+#include <algorithm>
+#include <cerrno>
+
+#include "common/base/log.h"
+#include "server/service/requests.h"
+
+namespace coffer::service {
+namespace {
+
+struct Range {
+  std::uint64_t offset = 0;
+  std::uint64_t bytes = 0;  ///< 0: to the end.
+};
+
+struct Found {
+  Bytes bytes;
+  std::uint64_t chunk_bytes = 0;
+};
+
+Result<Found> read(store::ChunkStore& chunks, const object::ChunkId& id, const Range& range) {
+  COFFER_TRY(const store::Held held, chunks.find(id));
+  if (!held.stored) return answer(ENOENT);
+  Found found{.bytes = {}, .chunk_bytes = held.received};
+  if (range.offset >= held.received) return Error{Fault::refused, EINVAL, "the range begins behind the chunk's end"};
+  const std::uint64_t rest = held.received - range.offset;
+  const std::uint64_t count = range.bytes == 0 ? rest : std::min(range.bytes, rest);
+  if (count == held.received) {
+    COFFER_TRY(found.bytes, chunks.read(id));
+  } else {
+    COFFER_TRY(found.bytes, chunks.read_range(id, range.offset, count));
+  }
+  return found;
+}
+
+}  // namespace
+
+Answer get_chunk(Call call) {
+  COFFER_CO_TRY(const wire::GetChunk get, wire::parse<wire::GetChunk>(call.request.header));
+  COFFER_CO_TRY(const auto id, wire::parse_id<object::ChunkId>(get.id()));
+  COFFER_CO_TRY(const auto vault, vault_for(call, Use::read));
+  const Range range{.offset = get.offset(), .bytes = get.bytes()};
+  auto work = [vault, id, range] { return read(*vault->chunks, id, range); };
+  auto found = co_await on_disk(call.service.disk(), std::move(work));
+  if (!found) {
+    if (found.error().fault == Fault::corrupt) {
+      log::error("chunk_damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}, {"what", found.error().what}});
+    }
+    co_return std::move(found).error();
+  }
+  wire::GetChunkDone done;
+  done.set_chunk_bytes(found->chunk_bytes);
+  co_return reply_to(call, done, std::move(found->bytes));
+}
+
+}  // namespace coffer::service

@@ -1,0 +1,81 @@
+// Answers the requests of the protocol: checks each, asks accounts, store and log, and says what they said.
+//
+// Who the client is comes from its certificate alone, what it may do from the accounts: at hello, and again whenever
+// the accounts change. requests.h lists the requests; each has a file.
+#pragma once
+
+#include <boost/asio/thread_pool.hpp>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "common/base/mutex.h"
+#include "common/crypto/sign.h"
+#include "common/os/clock.h"
+#include "common/os/random.h"
+#include "net/rpc/server.h"
+#include "net/tls/certificate.h"
+#include "server/accounts/accounts.h"
+#include "server/service/connection.h"
+#include "server/service/vault_set.h"
+
+namespace coffer::service {
+
+struct ServiceOptions {
+  /// Connections of one client: with the window's bytes, what one client can take of the server's memory.
+  std::size_t connections_per_client_max = 16;
+  unsigned window_requests = 32;           ///< As the rpc::Server has it; told in hello.
+  std::uint64_t window_bytes = 12u << 20;  ///< Likewise.
+  /// Bytes of one vault that wait to be written before further ones wait with their senders.
+  std::uint64_t queued_bytes_max = 48u << 20;
+  unsigned disk_thread_count = 4;
+};
+
+/// What the service stands on; all must outlive it.
+struct Parts {
+  accounts::Accounts& accounts;
+  VaultSet& vaults;
+  const tls::Authority& authority;
+  const crypto::SigningKey& receipt_key;
+  os::Clock& clock;
+  os::Random& random;
+};
+
+/// Thread-safe.
+class Service : public rpc::Handler {
+ public:
+  Service(Parts parts, const ServiceOptions& options);
+  ~Service() override;  ///< No handle() may be running.
+
+  boost::asio::awaitable<Result<rpc::Reply>> handle(std::shared_ptr<rpc::Session> session,
+                                                    rpc::Request request) override;
+  void closed(rpc::Session& session) override;
+
+  /// Looks at every connection again: ends those of clients that were revoked, that lost their grant, or whose
+  /// certificate is over; tells the others what has changed. Blocks for the disk; not on an io thread.
+  void recheck();
+  /// Ends what waits; further requests that would wait are answered at once.
+  void stop();
+
+  // For the requests.
+  Parts& parts() { return parts_; }
+  const ServiceOptions& options() const { return options_; }
+  boost::asio::thread_pool& disk() { return disk_; }
+  bool is_stopping() const { return stopping_; }
+  /// Fault::offline where the client has too many connections already.
+  Result<void> check_connection_count(const object::ClientId& client) const;
+
+ private:
+  std::shared_ptr<Connection> connection_of(const std::shared_ptr<rpc::Session>& session);
+  void recheck(Connection& connection);
+
+  Parts parts_;
+  const ServiceOptions options_;
+  boost::asio::thread_pool disk_;
+  std::atomic<bool> stopping_ = false;
+  mutable Mutex mutex_;
+  std::map<std::uint64_t, std::shared_ptr<Connection>> connections_ GUARDED_BY(mutex_);
+};
+
+}  // namespace coffer::service

@@ -1,0 +1,54 @@
+// The vaults that are open: for each its chunks and its log.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "common/base/mutex.h"
+#include "common/crypto/sign.h"
+#include "common/os/clock.h"
+#include "common/os/disk.h"
+#include "server/oplog/oplog.h"
+#include "server/service/event.h"
+#include "server/store/chunk_store.h"
+#include "server/store/writer_pool.h"
+
+namespace coffer::service {
+
+struct OpenVault {
+  object::VaultId id;
+  std::shared_ptr<store::ChunkStore> chunks;
+  std::unique_ptr<oplog::OpLog> log;
+  Event appended;  ///< A commit was.
+  Event room;      ///< Chunks that waited to be written were.
+};
+
+/// Thread-safe. A vault is opened when it is first asked for, and stays open.
+class VaultSet {
+ public:
+  /// `folder` has one folder for each vault, named by its id. Keeps references to all.
+  VaultSet(std::string folder, os::Disk& disk, const crypto::SigningKey& receipt_key, os::Clock& clock,
+           store::WriterPool& writers);
+
+  /// Opens or makes it; may wait for the disk.
+  Result<std::shared_ptr<OpenVault>> open(const object::VaultId& id);
+  /// Wakes all who wait for something in any vault.
+  void wake_all();
+  /// Brings what waits to be written to stable storage, and takes no more.
+  void close();
+
+ private:
+  Result<std::shared_ptr<OpenVault>> make(const object::VaultId& id);
+
+  const std::string folder_;
+  os::Disk& disk_;
+  const crypto::SigningKey& receipt_key_;
+  os::Clock& clock_;
+  store::WriterPool& writers_;
+
+  Mutex mutex_;  ///< Held while a vault is opened: it is opened once.
+  std::unordered_map<object::VaultId, std::shared_ptr<OpenVault>> vaults_ GUARDED_BY(mutex_);
+};
+
+}  // namespace coffer::service

@@ -1,0 +1,35 @@
+// Reads chunks back from the disk and hashes them.
+#include "common/base/log.h"
+#include "server/service/requests.h"
+
+namespace coffer::service {
+namespace {
+
+Result<wire::VerifyChunksDone::State> verify(store::ChunkStore& chunks, const object::ChunkId& id) {
+  const auto bytes = chunks.read(id);
+  if (bytes) return wire::VerifyChunksDone::GOOD;
+  if (bytes.error().fault == Fault::answer) return wire::VerifyChunksDone::MISSING;
+  // A disk that cannot read a chunk back has damaged it as well as one that reads it back wrongly.
+  return wire::VerifyChunksDone::DAMAGED;
+}
+
+}  // namespace
+
+Answer verify_chunks(Call call) {
+  COFFER_CO_TRY(const wire::VerifyChunks request, wire::parse<wire::VerifyChunks>(call.request.header));
+  COFFER_CO_TRY(const auto ids, wire::parse_ids(request.ids()));
+  COFFER_CO_TRY(const auto vault, vault_for(call, Use::read));
+  wire::VerifyChunksDone done;
+  // One by one, so that a long list takes turns with everyone else's reads.
+  for (const object::ChunkId& id : ids) {
+    if (call.connection->is_closed() || call.service.is_stopping()) co_return Error{Fault::stopped, 0, "stopping"};
+    auto work = [vault, id] { return verify(*vault->chunks, id); };
+    COFFER_CO_TRY(const auto state, co_await on_disk(call.service.disk(), std::move(work)));
+    if (state == wire::VerifyChunksDone::DAMAGED)
+      log::error("chunk_damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
+    done.add_states(state);
+  }
+  co_return reply_to(call, done);
+}
+
+}  // namespace coffer::service
