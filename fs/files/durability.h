@@ -8,7 +8,7 @@
 
 #include "common/base/result.h"
 #include "common/os/clock.h"
-#include "fs/value/value.h"
+#include "fs/value/ids.h"
 
 namespace coffer::files {
 

@@ -23,7 +23,8 @@
 #include "fs/seal/sealer.h"
 #include "fs/spool/spool.h"
 #include "fs/upload/remote.h"
-#include "fs/value/value.h"
+#include "fs/value/chunk_row.h"
+#include "fs/value/ids.h"
 
 namespace coffer::upload {
 
@@ -83,9 +84,17 @@ class Uploader {
 
   Progress progress() const;
 
+  class State;  // state.h
+
  private:
-  class State;
+  class Threads;
+
+  Result<void> wait_until(const std::function<Result<bool>()>& holds, Deadline deadline, std::stop_token stop);
+  Result<void> wait_for_commits(const std::function<Result<bool>()>& holds, Deadline deadline,
+                                const std::stop_token& stop);
+
   std::shared_ptr<State> state_;  // Shared with the answers that are still to come.
+  std::unique_ptr<Threads> threads_;
 };
 
 }  // namespace coffer::upload

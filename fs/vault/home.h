@@ -4,6 +4,7 @@
 //     HOME/vaults/NAME/tls/            ca.pem, client.pem, client.key
 //     HOME/vaults/NAME/tree.db         the whole tree and what is owed (fs/meta)
 //     HOME/vaults/NAME/spool/          sealed chunks (fs/spool)
+//     HOME/vaults/NAME/staging/        small files that are being batched, encrypted (fs/spool)
 //     HOME/vaults/NAME/lock            flock(2)ed while in use; holds the pid and the mountpoint
 //     HOME/vaults/NAME/control.sock    while mounted (fs/control)
 //     HOME/vaults/NAME/mount.log       what the last mounts logged
@@ -47,6 +48,7 @@ struct VaultFolder {
   std::string certificate_key() const { return path + "/tls/client.key"; }
   std::string tree() const { return path + "/tree.db"; }
   std::string spool() const { return path + "/spool"; }
+  std::string staging() const { return path + "/staging"; }
   std::string lock() const { return path + "/lock"; }
   std::string control() const { return path + "/control.sock"; }
   std::string log() const { return path + "/mount.log"; }

@@ -3,13 +3,14 @@
 //     lock ─ key ─ tree ─ spool ─ sealer ─ client ─ committer ─ fetcher ─ uploader ─ lease / follower ─ file system
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <span>
 #include <stop_token>
 #include <string>
+#include <vector>
 
 #include "common/base/result.h"
 #include "fs/files/file_system.h"
@@ -32,12 +33,33 @@ struct Options {
 /// Inodes and names that another client changed: what the kernel may hold of them is stale.
 using Invalidate = std::function<void(const meta::Changed&)>;
 
-/// What verify() found of one file.
-struct Verdict {
-  InodeId inode;
-  std::uint64_t bytes = 0;
-  std::uint64_t chunks = 0;
-  std::string damage;  ///< Empty if all is good, else what is wrong with which chunk.
+struct VerifyRequest {
+  std::vector<std::string> paths;  ///< "/a/b" in the vault: files, or folders with all below them. Empty: everything.
+  bool read_data = false;          ///< Read every chunk back and open it; else the server reads and hashes its copies.
+  std::string against;             ///< A local folder (or file) whose content must be that of the one path; or empty.
+};
+
+/// What verify() found wrong, of one path.
+struct Finding {
+  enum class Kind {
+    corrupt,    ///< A chunk is missing or damaged on the server, or does not open.
+    different,  ///< Not the same as in the other folder, or only there.
+    owed,       ///< Not on the server yet.
+  };
+  Kind kind = Kind::corrupt;
+  std::string path;
+  std::string what;
+};
+
+struct VerifyReport {
+  std::uint64_t files = 0, bytes = 0;         ///< Looked at.
+  std::uint64_t chunks = 0, chunk_bytes = 0;  ///< Checked on the server, or read back from it.
+  std::uint64_t compared_files = 0;
+  std::vector<Finding> findings;
+
+  bool has(Finding::Kind kind) const {
+    return std::ranges::any_of(findings, [&](const Finding& finding) { return finding.kind == kind; });
+  }
 };
 
 /// Thread-safe once open. Blocks as each function says.
@@ -62,18 +84,31 @@ class Vault {
   Result<void> sync(std::chrono::steady_clock::time_point deadline, std::stop_token stop = {});
   Status status() const;
 
-  /// Reads every chunk of the file back from the server and opens it; good ones get a verified date.
-  Result<Verdict> verify(InodeId file, bool read_data, std::stop_token stop);
-  /// Drops what is cached of the server's chunks.
+  /// Blocks; `progress` is told the chunks that are done and those there are in all. Good chunks get a verified date,
+  /// bad ones lose theirs. Findings are no failure of the call.
+  Result<VerifyReport> verify(const VerifyRequest& request,
+                              const std::function<void(std::uint64_t done, std::uint64_t of)>& progress,
+                              std::stop_token stop);
+  /// Drops what is cached of the server's chunks. Fault::refused with EBUSY while anything is owed.
   Result<void> clear_spool();
+
+  rpc::Client& client();
+  const VaultFolder& folder() const;
 
   /// Flushes, stops everything from the top down, and gives the lease back. What is owed stays owed.
   Result<void> close();
 
  private:
+  friend class Verification;
   class Parts;
   explicit Vault(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };
+
+/// The state of a vault that no process has open, from its folder alone. Fault::refused (EBUSY) where one has.
+Result<Status> status_unmounted(const VaultFolder& folder);
+/// Deletes spool and staging files of a vault that no process has open, and its tree with `and_tree`. Fault::refused
+/// (EBUSY) where one has, or where anything is owed, unless `discard_owed`.
+Result<void> clear_unmounted(const VaultFolder& folder, bool and_tree, bool discard_owed);
 
 }  // namespace coffer::vault

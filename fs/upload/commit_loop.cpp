@@ -1,0 +1,133 @@
+#include "fs/upload/commit_loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/object/commit.h"
+
+namespace coffer::upload {
+
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+// Where nobody waits, a second's changes share one commit.
+constexpr auto kCommitInterval = 1s;
+constexpr auto kPause = 5s;
+
+}  // namespace
+
+void CommitLoop::run() {
+  auto last = steady_clock::now() - kCommitInterval;
+  for (;;) {
+    std::uint64_t epoch = 0;
+    {
+      const MutexLock lock(state_->mutex);
+      for (;;) {
+        if (state_->stopping) return;
+        const bool may_commit = state_->commit_wanted && state_->epoch && parts_.remote.online();
+        if (may_commit && (state_->waiters > 0 || steady_clock::now() >= last + kCommitInterval)) break;
+        if (may_commit) {
+          state_->changed.wait_until(state_->mutex, last + kCommitInterval);
+        } else {
+          state_->changed.wait(state_->mutex);
+        }
+      }
+      epoch = *state_->epoch;
+      state_->commit_wanted = false;  // Before the tree is asked: what becomes ready meanwhile asks again.
+    }
+    last = steady_clock::now();
+    Result<std::optional<Bytes>> commit = next(epoch);
+    if (!commit) {
+      log::error("commit_not_drafted", {{"why", commit.error().what}});
+      state_->set_problem("commit", std::move(commit).error().in("the next commit"));
+      pause(kPause);
+      continue;
+    }
+    if (*commit) append(**std::move(commit), epoch);
+    const MutexLock lock(state_->mutex);
+    ++state_->commits_done;
+    state_->changed.notify_all();  // Waiters look again, also where nothing was left to commit.
+  }
+}
+
+// The commit to append now: the one that a former try left, or a new one of what is ready.
+Result<std::optional<Bytes>> CommitLoop::next(std::uint64_t epoch) {
+  COFFER_TRY(std::optional<Bytes> pending, parts_.tree.pending_commit());
+  if (pending) {
+    COFFER_TRY(const object::Commit commit, object::decode_commit(*pending));
+    if (commit.epoch == epoch) return pending;
+    // It was made under an earlier lease and is not in the log, which was read up to its head before this lease was
+    // set: the server can never take it.
+    COFFER_DO(parts_.tree.commit_refused());
+  }
+  return parts_.tree.draft_commit([&](const meta::Draft& draft) -> Result<Bytes> {
+    object::Commit commit;
+    commit.vault = parts_.vault;
+    commit.seq = draft.seq;
+    commit.previous = draft.previous;
+    commit.epoch = epoch;
+    commit.added = draft.added;
+    commit.released = draft.released;
+    commit.payload = parts_.sealer.seal_payload(draft.payload, draft.seq);
+    return object::encode(commit);
+  });
+}
+
+void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
+  const object::CommitHash hash = object::hash_of(bytes);
+  const std::size_t commit_bytes = bytes.size();
+  Result<object::Receipt> receipt = rpc::wait<object::Receipt>([&](auto done) {
+    parts_.remote.append_commit(std::move(bytes), steady_clock::now() + limits::kRequestDeadline, std::move(done));
+  });
+  if (receipt && (receipt->hash != hash || receipt->vault != parts_.vault)) {
+    receipt = Error{Fault::protocol, 0, "the server's receipt is for another commit"};
+  }
+  if (receipt) {
+    if (Result<void> done = parts_.tree.commit_done(receipt->seq, hash); !done) {
+      state_->set_problem("commit", std::move(done).error().in("recording a receipt"));
+      pause(kPause);
+      return;
+    }
+    log::debug("committed", {{"seq", receipt->seq}, {"bytes", commit_bytes}});
+    const MutexLock lock(state_->mutex);
+    state_->problems.erase("commit");
+    state_->progress.last_receipt_ns = static_cast<std::int64_t>(receipt->server_time_ns);
+    ++state_->progress.commits;
+    state_->commit_wanted = true;  // One commit is bounded: there may be more.
+    return;
+  }
+  const Error& error = receipt.error();
+  if (error.fault == Fault::stopped) return;
+  if (error.fault == Fault::offline) {
+    const MutexLock lock(state_->mutex);
+    state_->commit_wanted = true;  // The same bytes, as soon as the link is back.
+    return;
+  }
+  log::error("commit_refused", {{"why", error.what}, {"fault", fault_name(error.fault)}});
+  if (error.fault != Fault::refused) {
+    state_->set_problem("commit", error);
+    pause(kPause);
+    return;
+  }
+  {
+    const MutexLock lock(state_->mutex);
+    if (state_->epoch == epoch) state_->epoch.reset();
+    state_->problems.insert_or_assign("lease", error);
+  }
+  lease_lost_(error);
+}
+
+void CommitLoop::pause(std::chrono::milliseconds time) {
+  const auto until = steady_clock::now() + time;
+  const MutexLock lock(state_->mutex);
+  state_->changed.notify_all();
+  while (!state_->stopping && state_->changed.wait_until(state_->mutex, until)) {
+  }
+  state_->commit_wanted = true;
+}
+
+}  // namespace coffer::upload

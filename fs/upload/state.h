@@ -1,0 +1,57 @@
+// What the uploader's threads, its waiters and the answers of the server share. For fs/upload only.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "fs/upload/uploader.h"
+#include "fs/upload/window.h"
+
+namespace coffer::upload {
+
+/// What became of one chunk that was handed to the network.
+struct Outcome {
+  ChunkRow chunk;
+  std::chrono::steady_clock::time_point sent_at;
+  std::optional<Error> error;
+};
+
+/// A mailbox under one mutex. Nothing waits for disk or network while holding it, and no other lock is taken inside.
+class Uploader::State {
+ public:
+  Mutex mutex;
+  Condition changed;  ///< Any of what follows did.
+
+  bool stopping GUARDED_BY(mutex) = false;
+  std::optional<std::uint64_t> epoch GUARDED_BY(mutex);
+  bool chunks_wanted GUARDED_BY(mutex) = true;  ///< The tree may owe chunks that are not known here yet.
+  bool commit_wanted GUARDED_BY(mutex) = true;  ///< The tree may have changes that are ready.
+  bool reordered GUARDED_BY(mutex) = false;     ///< Priorities were raised: what was picked may be the wrong ones.
+  bool link_came GUARDED_BY(mutex) = true;      ///< A connection after a time without: ask what is stored.
+  unsigned waiters GUARDED_BY(mutex) = 0;
+  std::uint64_t commits_done GUARDED_BY(mutex) = 0;
+  std::vector<Outcome> outcomes GUARDED_BY(mutex);
+  std::map<std::string, Error> problems GUARDED_BY(mutex);
+  Progress progress GUARDED_BY(mutex);
+
+  void wake() {
+    const MutexLock lock(mutex);
+    chunks_wanted = commit_wanted = true;
+    changed.notify_all();
+  }
+  void set_problem(const std::string& what, const Error& error) {
+    const MutexLock lock(mutex);
+    problems.insert_or_assign(what, error);
+    changed.notify_all();
+  }
+  void clear_problem(const std::string& what) {
+    const MutexLock lock(mutex);
+    problems.erase(what);
+  }
+};
+
+}  // namespace coffer::upload

@@ -1,0 +1,127 @@
+#include "fs/upload/uploader.h"
+
+#include <cerrno>
+#include <thread>
+#include <utility>
+
+#include "fs/upload/chunk_loop.h"
+#include "fs/upload/commit_loop.h"
+#include "fs/upload/state.h"
+
+namespace coffer::upload {
+
+class Uploader::Threads {
+ public:
+  Threads(const Parts& parts, Hooks hooks_given, std::shared_ptr<State> state)
+      : hooks(std::move(hooks_given)), tree(parts.tree), chunks(parts, state), commits(parts, state, hooks.lease_lost) {}
+
+  Hooks hooks;
+  meta::Tree& tree;
+  ChunkLoop chunks;
+  CommitLoop commits;
+  std::thread chunk_thread, commit_thread;
+};
+
+Uploader::Uploader(const Parts& parts, Hooks hooks)
+    : state_(std::make_shared<State>()), threads_(std::make_unique<Threads>(parts, std::move(hooks), state_)) {}
+
+Uploader::~Uploader() { stop(); }
+
+void Uploader::start() {
+  threads_->chunk_thread = std::thread([this] { threads_->chunks.run(); });
+  threads_->commit_thread = std::thread([this] { threads_->commits.run(); });
+}
+
+void Uploader::stop() {
+  {
+    const MutexLock lock(state_->mutex);
+    state_->stopping = true;
+    state_->changed.notify_all();
+  }
+  if (threads_->chunk_thread.joinable()) threads_->chunk_thread.join();
+  if (threads_->commit_thread.joinable()) threads_->commit_thread.join();
+}
+
+void Uploader::wake() { state_->wake(); }
+
+void Uploader::link_changed() {
+  const MutexLock lock(state_->mutex);
+  state_->link_came = state_->chunks_wanted = state_->commit_wanted = true;
+  state_->changed.notify_all();
+}
+
+void Uploader::set_epoch(std::optional<std::uint64_t> epoch) {
+  const MutexLock lock(state_->mutex);
+  state_->epoch = epoch;
+  if (epoch) state_->problems.erase("lease");
+  state_->chunks_wanted = state_->commit_wanted = true;
+  state_->changed.notify_all();
+}
+
+Result<void> Uploader::wait_committed(InodeId inode, Deadline deadline, std::stop_token stop) {
+  COFFER_TRY(const bool already, threads_->tree.committed(inode));
+  if (already) return {};
+  COFFER_DO(threads_->hooks.seal_open_chunks());
+  COFFER_DO(threads_->tree.raise(inode));
+  return wait_until([&] { return threads_->tree.committed(inode); }, deadline, std::move(stop));
+}
+
+Result<void> Uploader::wait_all_committed(Deadline deadline, std::stop_token stop) {
+  COFFER_DO(threads_->hooks.flush_all());
+  COFFER_DO(threads_->hooks.seal_open_chunks());
+  const Mark mark = threads_->tree.mark();
+  return wait_until([&] { return threads_->tree.committed_up_to(mark); }, deadline, std::move(stop));
+}
+
+Result<void> Uploader::wait_until(const std::function<Result<bool>()>& holds, Deadline deadline, std::stop_token stop) {
+  State& state = *state_;
+  const std::stop_callback on_stop(stop, [&state] {
+    const MutexLock lock(state.mutex);
+    state.changed.notify_all();
+  });
+  {
+    const MutexLock lock(state.mutex);
+    ++state.waiters;
+    state.reordered = state.chunks_wanted = state.commit_wanted = true;
+    state.changed.notify_all();
+  }
+  const Result<void> result = wait_for_commits(holds, deadline, stop);
+  const MutexLock lock(state.mutex);
+  --state.waiters;
+  return result;
+}
+
+// Asks `holds` after every commit; the tree is never asked under the mutex.
+Result<void> Uploader::wait_for_commits(const std::function<Result<bool>()>& holds, Deadline deadline,
+                                        const std::stop_token& stop) {
+  State& state = *state_;
+  for (;;) {
+    std::uint64_t seen = 0;
+    {
+      const MutexLock lock(state.mutex);
+      seen = state.commits_done;
+    }
+    COFFER_TRY(const bool held, holds());
+    if (held) return {};
+    const MutexLock lock(state.mutex);
+    while (state.commits_done == seen) {
+      if (stop.stop_requested() || state.stopping)
+        return Error{Fault::stopped, EINTR, "stopped while it waited for the server"};
+      for (const char* what : {"lease", "quota"}) {
+        if (const auto problem = state.problems.find(what); problem != state.problems.end()) return problem->second;
+      }
+      if (!state.changed.wait_until(state.mutex, deadline)) {
+        return Error{Fault::offline, ETIMEDOUT, "the server has not committed it in time; it is kept here and goes on"};
+      }
+    }
+  }
+}
+
+Progress Uploader::progress() const {
+  const MutexLock lock(state_->mutex);
+  Progress progress = state_->progress;
+  for (const auto& [what, error] : state_->problems) progress.problems.push_back(error.what);
+  return progress;
+}
+
+}  // namespace coffer::upload

@@ -1,0 +1,280 @@
+#include "fs/vault/enrollment.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <filesystem>
+#include <utility>
+
+#include "common/base/text.h"
+#include "common/crypto/hash.h"
+#include "common/os/clock.h"
+#include "common/os/disk.h"
+#include "common/os/random.h"
+#include "fs/keys/key_file.h"
+#include "fs/keys/key_slot.h"
+#include "fs/keys/recovery_key.h"
+#include "net/tls/certificate.h"
+#include "net/tls/token.h"
+
+namespace coffer::vault {
+
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto kServerDeadline = 20s;
+constexpr std::size_t kPemBytesMax = 256u << 10;
+
+rpc::Deadline soon() { return steady_clock::now() + kServerDeadline; }
+Error refused(int code, std::string what) { return {Fault::refused, code, std::move(what)}; }
+bool is_there(const std::string& path) {
+  struct stat found {};
+  return ::stat(path.c_str(), &found) == 0;
+}
+Result<void> write_file(const std::string& path, ByteView bytes) {
+  return os::replace_file(os::real_disk(), path, bytes);
+}
+
+/// An identity in a folder of its own below HOME/enrolling, until its vault is opened.
+struct Identity {
+  VaultFolder folder;
+  VaultSettings settings;
+};
+
+// What can be found wrong before the token is used up.
+Result<void> check_before(const KeySource& key) {
+  if (!key.passphrase_file.empty()) {
+    COFFER_TRY(const crypto::Secret unused, read_passphrase_file(key.passphrase_file));
+    if (key.passphrase_file == "-")
+      return refused(
+          EINVAL, "a passphrase for enrolment is read from a file or typed, not from a pipe: give --passphrase-file F");
+  }
+  if (key.key_file.empty()) return {};
+  if (is_there(key.key_file)) {
+    Result<keys::KeyFile> file = keys::KeyFile::read(os::real_disk(), key.key_file);
+    if (!file) return std::move(file).error().in(key.key_file);
+    return {};
+  }
+  const std::string parent = std::filesystem::path(key.key_file).parent_path().string();
+  if (!is_there(parent))
+    return refused(ENOENT, "the folder " + parent + " for the key file is not there: make it first");
+  return {};
+}
+
+Result<Identity> from_token(const Home& home, const std::string& text) {
+  COFFER_TRY(const tls::Token token, tls::decode_token(text));
+  const std::string id = object::short_hex(crypto::sha256(token.secret));
+  Identity identity{{home.enrolling() + "/" + id}, {}};
+  if (is_there(identity.folder.settings())) {
+    COFFER_TRY(identity.settings, read_settings(identity.folder));
+    return identity;
+  }
+  const tls::KeyAndCsr made = tls::make_key_pair_and_csr("coffer client");
+  COFFER_TRY(const rpc::Enrolled enrolled, rpc::enroll(token, made.csr_der, "coffer", soon()));
+  COFFER_DO(os::real_disk().make_folder(identity.folder.path + "/tls"));
+  COFFER_DO(write_file(identity.folder.certificate_key(), made.key_pem.bytes()));
+  COFFER_DO(write_file(identity.folder.certificate(), as_bytes(enrolled.certificate_pem)));
+  COFFER_DO(write_file(identity.folder.ca(), as_bytes(enrolled.ca_pem)));
+  identity.settings.name = enrolled.vault.name;
+  identity.settings.id = enrolled.vault.id;
+  identity.settings.server = {token.host, token.port};
+  identity.settings.client = enrolled.client;
+  identity.settings.client_name = enrolled.client_name;
+  COFFER_DO(write_settings(identity.folder, identity.settings));
+  return identity;
+}
+
+Result<Bytes> read_pem(const std::string& path) {
+  Result<Bytes> bytes = os::read_file(os::real_disk(), path, kPemBytesMax);
+  if (!bytes) return std::move(bytes).error().in(path);
+  return bytes;
+}
+
+Result<Identity> from_files(const Home& home, const HandmadeIdentity& files) {
+  COFFER_TRY(const Bytes certificate, read_pem(files.certificate));
+  COFFER_TRY(const Bytes key, read_pem(files.certificate_key));
+  COFFER_TRY(const Bytes ca, read_pem(files.ca));
+  Result<tls::CertificateFacts> facts = tls::read_certificate(as_text(certificate));
+  if (!facts) return std::move(facts).error().in(files.certificate);
+  Result<bool> fits = tls::fits(as_text(certificate), key);
+  if (!fits) return std::move(fits).error().in(files.certificate_key);
+  if (!*fits)
+    return refused(EINVAL, files.certificate_key + " is not the key of " + files.certificate +
+                               ": give the pair that was made together");
+  Identity identity{{home.enrolling() + "/" + object::short_hex(facts->fingerprint)}, {}};
+  COFFER_DO(os::real_disk().make_folder(identity.folder.path + "/tls"));
+  COFFER_DO(write_file(identity.folder.certificate_key(), key));
+  COFFER_DO(write_file(identity.folder.certificate(), certificate));
+  COFFER_DO(write_file(identity.folder.ca(), ca));
+  identity.settings.server = files.server;
+  return identity;
+}
+
+// The vault among those that the server grants: the one that the token is for, the one that was asked for, or the
+// only one.
+Result<rpc::VaultState> choose(const rpc::ServerFacts& facts, const Identity& identity, const std::string& name) {
+  std::string names;
+  for (const rpc::VaultState& vault : facts.vaults) {
+    if (name.empty() ? vault.id == identity.settings.id : vault.name == name) return vault;
+    names += (names.empty() ? "" : ", ") + vault.name;
+  }
+  if (name.empty() && facts.vaults.size() == 1) return facts.vaults.front();
+  if (facts.vaults.empty()) return refused(ENOENT, "the server grants this client no vault: run `cofferd grant` there");
+  return refused(ENOENT, (name.empty() ? "several vaults are granted" : "no vault " + name + " is granted") +
+                             std::string(": choose one of ") + names + " with --vault");
+}
+
+class Connection {
+ public:
+  Connection(const VaultFolder& folder, const VaultSettings& settings)
+      : client_(client_options(folder, settings), os::real_random()) {
+    client_.start();
+  }
+  ~Connection() { client_.stop(); }
+  rpc::Client* operator->() { return &client_; }
+
+ private:
+  rpc::Client client_;
+};
+
+Result<std::vector<Bytes>> key_slots(Connection& server) {
+  COFFER_TRY(const std::vector<rpc::KeySlot> slots,
+             rpc::wait<std::vector<rpc::KeySlot>>([&](auto done) { server->get_key_slots(soon(), std::move(done)); }));
+  std::vector<Bytes> bytes;
+  for (const rpc::KeySlot& slot : slots) bytes.push_back(slot.slot);
+  return bytes;
+}
+
+Result<void> put_slot(Connection& server, const Bytes& slot, bool only_if_first) {
+  COFFER_TRY([[maybe_unused]] const std::uint64_t number, rpc::wait<std::uint64_t>([&](auto done) {
+               server->put_key_slot(slot, only_if_first, soon(), std::move(done));
+             }));
+  return {};
+}
+
+// The first slot of a new vault: under a new key file, or under a passphrase.
+Result<Bytes> first_slot(const keys::VaultKey& key, const VaultSettings& settings, const EnrollmentRequest& request) {
+  os::Random& random = os::real_random();
+  if (!request.key.key_file.empty()) {
+    Result<keys::KeyFile> file = keys::KeyFile::make(os::real_disk(), request.key.key_file, random);
+    if (file) return keys::wrap_with_key_file(key, *file, settings.id, random);
+    if (file.error().code != EEXIST) return std::move(file).error().in("the key file " + request.key.key_file);
+    return refused(EEXIST,
+                   request.key.key_file + " exists already, and vault " + settings.name +
+                       " is new and needs a key file of its own: give another path and run the same command again");
+  }
+  crypto::Secret passphrase;
+  if (!request.key.passphrase_file.empty()) {
+    COFFER_TRY(passphrase, read_passphrase_file(request.key.passphrase_file));
+  } else if (request.ask_new_passphrase) {
+    COFFER_TRY(passphrase, request.ask_new_passphrase());
+  } else {
+    return refused(
+        EINVAL, "vault " + settings.name +
+                    " is new and needs a key: give --key-file F or --passphrase-file F and run the same command again");
+  }
+  return keys::wrap_with_passphrase(key, passphrase.bytes(), settings.id, random);
+}
+
+// Returns the recovery key's text.
+Result<crypto::Secret> make_keys(Connection& server, const VaultSettings& settings, const EnrollmentRequest& request) {
+  const keys::VaultKey key = keys::VaultKey::generate(os::real_random());
+  COFFER_TRY(const Bytes slot, first_slot(key, settings, request));
+  if (Result<void> put = put_slot(server, slot, true); !put) {
+    if (!request.key.key_file.empty()) (void)os::real_disk().remove(request.key.key_file);
+    return std::move(put).error().in("the new key slot");
+  }
+  const keys::RecoveryKey recovery = keys::RecoveryKey::generate(os::real_random());
+  COFFER_DO(put_slot(server, keys::wrap_with_recovery_key(key, recovery, settings.id, os::real_random()), false));
+  return recovery.text();
+}
+
+Result<void> open_keys(const std::vector<Bytes>& slots, const VaultSettings& settings, const KeySource& source) {
+  if (!source.key_file.empty() && !is_there(source.key_file)) {
+    return refused(ENOENT, "vault " + settings.name + " has a key already, and the key file " + source.key_file +
+                               " is not there: bring the key file of that vault here, and run the same command again");
+  }
+  Result<keys::VaultKey> key = open_slots(slots, settings.id, source);
+  if (!key) return std::move(key).error();
+  return {};
+}
+
+// A name from a server is not trusted as a path.
+std::string folder_name(const VaultSettings& settings) {
+  const bool is_plain = !settings.name.empty() && settings.name.front() != '.' && settings.name.size() <= 100 &&
+                        settings.name.find('/') == std::string::npos && settings.name.find('\0') == std::string::npos;
+  return is_plain ? settings.name : settings.id.hex();
+}
+
+Result<void> check_is_new(const Home& home, const VaultSettings& settings) {
+  COFFER_TRY(const std::vector<std::string> names, home.vault_names());
+  for (const std::string& name : names) {
+    Result<VaultSettings> other = read_settings(home.folder(name));
+    if (name != folder_name(settings) && !(other && other->id == settings.id)) continue;
+    return refused(EEXIST, home.path() + " has the vault " + name +
+                               " already: mount it with `coffer mount`, or enrol into another --home");
+  }
+  return {};
+}
+
+// Asks the server which vault it is to be.
+Result<void> learn(Identity& identity, const std::string& vault_name) {
+  Connection server(identity.folder, identity.settings);
+  COFFER_DO(server->wait_online(soon()));
+  const std::optional<rpc::ServerFacts> facts = server->facts();
+  if (!facts) return Error{Fault::offline, ETIMEDOUT, "the server went away: run the same command again"};
+  COFFER_TRY(const rpc::VaultState vault, choose(*facts, identity, vault_name));
+  identity.settings.name = vault.name;
+  identity.settings.id = vault.id;
+  identity.settings.client = facts->client;
+  identity.settings.client_name = facts->client_name;
+  return {};
+}
+
+Result<Enrollment> enroll_into(const Home& home, EnrollmentRequest request) {
+  if (!request.key.key_file.empty()) request.key.key_file = std::filesystem::absolute(request.key.key_file).string();
+  COFFER_DO(check_before(request.key));
+  COFFER_DO(os::real_disk().make_folder(home.enrolling()));
+  COFFER_TRY(Identity identity,
+             request.handmade ? from_files(home, *request.handmade) : from_token(home, request.token));
+  COFFER_DO(learn(identity, request.vault_name));
+  COFFER_DO(check_is_new(home, identity.settings));
+
+  Connection server(identity.folder, identity.settings);  // It speaks of the vault that was just learnt.
+  COFFER_DO(server->wait_online(soon()));
+  COFFER_TRY(identity.settings.key_slots, key_slots(server));
+  Enrollment enrollment;
+  enrollment.is_new_vault = identity.settings.key_slots.empty();
+  if (enrollment.is_new_vault) {
+    COFFER_TRY(enrollment.recovery_key, make_keys(server, identity.settings, request));
+    COFFER_TRY(identity.settings.key_slots, key_slots(server));
+  } else {
+    COFFER_DO(open_keys(identity.settings.key_slots, identity.settings, request.key));
+  }
+  identity.settings.key_file = request.key.key_file;
+  COFFER_DO(write_settings(identity.folder, identity.settings));
+  enrollment.folder = home.folder(folder_name(identity.settings));
+  COFFER_DO(os::real_disk().make_folder(home.path() + "/vaults"));
+  COFFER_DO(os::real_disk().rename(identity.folder.path, enrollment.folder.path));
+  COFFER_DO(os::real_disk().sync_folder(home.path() + "/vaults"));
+  (void)os::real_disk().remove(home.enrolling());  // Stays where another enrolment waits in it.
+  enrollment.settings = std::move(identity.settings);
+  return enrollment;
+}
+
+}  // namespace
+
+Result<Enrollment> enroll(const Home& home, EnrollmentRequest request) {
+  Result<Enrollment> enrollment = enroll_into(home, std::move(request));
+  if (!enrollment) {  // Only empty folders go.
+    (void)os::real_disk().remove(home.enrolling());
+    (void)os::real_disk().remove(home.path());
+  }
+  return enrollment;
+}
+
+}  // namespace coffer::vault

@@ -1,0 +1,128 @@
+#include "fs/vault/follower.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/object/commit.h"
+
+namespace coffer::vault {
+
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr std::uint64_t kPageBytes = 8u << 20;
+constexpr auto kPollWait = 20s;
+constexpr auto kRetry = 5s;
+
+Error alarm(std::string what) {
+  return {Fault::corrupt, EIO,
+          "ALARM: " + std::move(what) +
+              ". The server was restored from a backup, or it lies. Nothing was changed here and nothing is sent; ask "
+              "whoever runs the server"};
+}
+
+}  // namespace
+
+Result<void> Follower::catch_up(rpc::Deadline deadline) {
+  for (;;) {
+    COFFER_TRY(const bool more, take_page(0ms, deadline));
+    if (!more) return check_head(deadline);
+  }
+}
+
+// True if there may be more behind.
+Result<bool> Follower::take_page(std::chrono::milliseconds wait, rpc::Deadline deadline) {
+  COFFER_TRY(const meta::Head head, tree_.head());
+  COFFER_TRY(const rpc::CommitPage page, rpc::wait<rpc::CommitPage>([&](auto done) {
+               client_.get_commits(head.seq + 1, kPageBytes, wait, deadline, std::move(done));
+             }));
+  if (page.head_seq < head.seq) {
+    return alarm("the server's log ends at commit " + std::to_string(page.head_seq) +
+                 ", but this client has seen commit " + std::to_string(head.seq));
+  }
+  for (const Bytes& bytes : page.commits) COFFER_DO(take(bytes));
+  COFFER_TRY(const meta::Head now, tree_.head());
+  return !page.commits.empty() && now.seq < page.head_seq;
+}
+
+Result<void> Follower::take(const Bytes& bytes) {
+  COFFER_TRY(const object::Commit commit, object::decode_commit(bytes));
+  const object::CommitHash hash = object::hash_of(bytes);
+  COFFER_TRY(const std::optional<Bytes> pending, tree_.pending_commit());
+  if (pending && object::hash_of(*pending) == hash)
+    return tree_.commit_done(commit.seq, hash);  // Our own; the receipt was lost.
+  COFFER_TRY(const meta::Head head, tree_.head());
+  if (commit.seq != head.seq + 1 || commit.previous != head.hash) {
+    return alarm("commit " + std::to_string(commit.seq) + " on the server does not follow commit " +
+                 std::to_string(head.seq) + " that this client has seen");
+  }
+  COFFER_TRY(const meta::Owed owed, tree_.owed());
+  if (owed.inodes + owed.names > 0 || owed.commit_pending) {
+    return Error{
+        Fault::refused, EBUSY,
+        "another client changed the vault while changes of this one were not yet sent. They are kept here: copy "
+        "those files out of the mount, then run `coffer spool clear --tree --discard-owed`"};
+  }
+  Result<Bytes> payload = sealer_.open_payload(commit.payload, commit.seq, seal::kPayloadPlainBytesMax);
+  if (!payload) return std::move(payload).error().in("commit " + std::to_string(commit.seq));
+  Result<meta::Changed> changed = tree_.apply(commit, *payload, hash);
+  if (!changed) return std::move(changed).error().in("commit " + std::to_string(commit.seq));
+  if (changed_) changed_(*changed);
+  return {};
+}
+
+// At the same seq the hashes must be the same.
+Result<void> Follower::check_head(rpc::Deadline deadline) {
+  COFFER_TRY(const rpc::VaultState state,
+             rpc::wait<rpc::VaultState>([&](auto done) { client_.ping(deadline, std::move(done)); }));
+  COFFER_TRY(const meta::Head head, tree_.head());
+  if (state.head_seq < head.seq || (state.head_seq == head.seq && head.seq > 0 && state.head_hash != head.hash)) {
+    return alarm("the server's commit " + std::to_string(state.head_seq) + " is not the one that this client has seen");
+  }
+  return {};
+}
+
+void Follower::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Follower::stop() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    wake_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+std::string Follower::problem() const {
+  const MutexLock lock(mutex_);
+  return problem_;
+}
+
+void Follower::run() {
+  for (;;) {
+    const Result<bool> taken = take_page(kPollWait, steady_clock::now() + kPollWait + 30s);
+    const MutexLock lock(mutex_);
+    if (stopping_) return;
+    if (taken) {
+      problem_.clear();
+      continue;
+    }
+    const Error& error = taken.error();
+    if (error.fault == Fault::stopped) return;
+    if (error.fault != Fault::offline && problem_ != error.what) {
+      problem_ = error.what;
+      log::error("log_not_followed", {{"why", error.what}});
+    }
+    const auto until = steady_clock::now() + kRetry;
+    while (!stopping_ && wake_.wait_until(mutex_, until)) {
+    }
+    if (stopping_) return;
+  }
+}
+
+}  // namespace coffer::vault

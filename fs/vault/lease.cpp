@@ -1,0 +1,158 @@
+#include "fs/vault/lease.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/limits.h"
+#include "common/base/log.h"
+
+namespace coffer::vault {
+
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto kTry = 10s;
+constexpr auto kRetry = 1s;
+
+}  // namespace
+
+Result<void> Lease::acquire(bool force, rpc::Deadline deadline) {
+  COFFER_TRY(const rpc::LeaseGrant grant,
+             rpc::wait<rpc::LeaseGrant>([&](auto done) { client_.acquire_lease(force, deadline, std::move(done)); }));
+  if (!grant.granted) {
+    bool was_held = false;
+    {
+      const MutexLock lock(mutex_);
+      was_held = was_held_;
+      holder_ = grant.holder;
+      state_ = LeaseState::denied;
+    }
+    if (was_held) lose("client " + grant.holder + " has taken over the right to write");
+    return {};
+  }
+  const Result<void> read_up = hooks_.granted(grant.epoch);
+  if (!read_up) {
+    if (read_up.error().fault == Fault::refused || read_up.error().fault == Fault::corrupt) lose(read_up.error().what);
+    return read_up;
+  }
+  const MutexLock lock(mutex_);
+  if (state_ == LeaseState::lost) return {};
+  state_ = LeaseState::held;
+  was_held_ = true;
+  epoch_ = grant.epoch;
+  next_ = steady_clock::now() + grant.ttl / 3;
+  changed_.notify_all();
+  return {};
+}
+
+void Lease::start() {
+  thread_ = std::thread([this] { run(); });
+}
+
+void Lease::stop() {
+  {
+    const MutexLock lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void Lease::release(rpc::Deadline deadline) {
+  std::uint64_t epoch = 0;
+  {
+    const MutexLock lock(mutex_);
+    if (state_ != LeaseState::held) return;
+    state_ = LeaseState::none;
+    epoch = epoch_;
+  }
+  if (client_.link() != rpc::Link::online) return;  // It runs out by itself.
+  const Result<void> released =
+      rpc::wait<void>([&](auto done) { client_.release_lease(epoch, deadline, std::move(done)); });
+  if (!released) log::warn("lease_not_released", {{"why", released.error().what}});
+}
+
+void Lease::lose(const std::string& why) {
+  {
+    const MutexLock lock(mutex_);
+    if (state_ == LeaseState::lost) return;
+    state_ = LeaseState::lost;
+    problem_ = why;
+    changed_.notify_all();
+  }
+  log::error("lease_lost", {{"why", why}});
+  hooks_.gone();
+}
+
+void Lease::link_changed() {
+  const MutexLock lock(mutex_);
+  if (state_ == LeaseState::none) next_ = {};
+  changed_.notify_all();
+}
+
+LeaseState Lease::state() const {
+  const MutexLock lock(mutex_);
+  return state_;
+}
+std::string Lease::holder() const {
+  const MutexLock lock(mutex_);
+  return holder_;
+}
+std::string Lease::problem() const {
+  const MutexLock lock(mutex_);
+  return problem_;
+}
+
+void Lease::run() {
+  for (;;) {
+    LeaseState state = LeaseState::none;
+    std::uint64_t epoch = 0;
+    {
+      const MutexLock lock(mutex_);
+      for (;;) {
+        if (stopping_ || state_ == LeaseState::denied || state_ == LeaseState::lost) return;
+        if (client_.link() != rpc::Link::online) {
+          changed_.wait(mutex_);
+        } else if (steady_clock::now() < next_) {
+          changed_.wait_until(mutex_, next_);
+        } else {
+          break;
+        }
+      }
+      state = state_;
+      epoch = epoch_;
+      next_ = steady_clock::now() + kRetry;
+    }
+    if (state == LeaseState::held) {
+      renew(epoch);
+    } else if (const Result<void> acquired = acquire(false, steady_clock::now() + kTry); !acquired) {
+      log::warn("lease_not_acquired", {{"why", acquired.error().what}});
+    }
+  }
+}
+
+void Lease::renew(std::uint64_t epoch) {
+  const Result<std::chrono::milliseconds> ttl = rpc::wait<std::chrono::milliseconds>(
+      [&](auto done) { client_.renew_lease(epoch, steady_clock::now() + kTry, std::move(done)); });
+  if (ttl) {
+    {
+      const MutexLock lock(mutex_);
+      next_ = steady_clock::now() + *ttl / 3;
+    }
+    hooks_.renewed();
+    return;
+  }
+  if (ttl.error().fault == Fault::offline || ttl.error().fault == Fault::stopped) return;
+  log::warn("lease_not_renewed", {{"why", ttl.error().what}});
+  {
+    const MutexLock lock(mutex_);
+    if (state_ != LeaseState::held) return;
+    state_ = LeaseState::none;  // It ran out, perhaps unnoticed by anyone: ask for it anew.
+    next_ = {};
+  }
+  hooks_.gone();
+}
+
+}  // namespace coffer::vault

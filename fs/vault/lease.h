@@ -1,0 +1,74 @@
+// The right to write to the vault: acquires it, renews it at a third of its time, and gives it back.
+//
+//     none ── acquired ──▶ held ──▶ (renewal refused) ──▶ none
+//     none ── another client holds it ──▶ denied          before anything was written: the vault opens read-only
+//     none ── another client holds it, or wrote meanwhile ──▶ lost    what is owed is kept
+//
+// denied and lost last until the vault is closed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "common/base/mutex.h"
+#include "common/base/result.h"
+#include "net/rpc/client.h"
+
+namespace coffer::vault {
+
+enum class LeaseState { none, held, denied, lost };
+
+struct LeaseHooks {
+  /// The server granted `epoch`: read the log up to its head before anything is sent. Fault::refused or Fault::corrupt:
+  /// the lease is of no use (lost).
+  std::function<Result<void>(std::uint64_t epoch)> granted;
+  /// Nothing may be sent for now.
+  std::function<void()> gone;
+  /// After each renewal, about every ten seconds.
+  std::function<void()> renewed;
+};
+
+/// Thread-safe.
+class Lease {
+ public:
+  Lease(rpc::Client& client, LeaseHooks hooks) : client_(client), hooks_(std::move(hooks)) {}
+  ~Lease() { stop(); }
+
+  /// One try; blocks. Sets the state to held or denied. Fault::offline leaves it none.
+  Result<void> acquire(bool force, rpc::Deadline deadline);
+  /// From now on it is kept by a thread: acquired when online, renewed in time.
+  void start();
+  /// Ends the thread. The lease is not given back.
+  void stop();
+  /// Gives it back, within `deadline`.
+  void release(rpc::Deadline deadline);
+  /// The server took another's commit, or refused ours.
+  void lose(const std::string& why);
+  void link_changed();
+
+  LeaseState state() const;
+  std::string holder() const;
+  std::string problem() const;  ///< Empty unless lost.
+
+ private:
+  void run();
+  void renew(std::uint64_t epoch);
+
+  rpc::Client& client_;
+  LeaseHooks hooks_;
+  mutable Mutex mutex_;
+  Condition changed_;
+  bool stopping_ GUARDED_BY(mutex_) = false;
+  LeaseState state_ GUARDED_BY(mutex_) = LeaseState::none;
+  bool was_held_ GUARDED_BY(mutex_) = false;
+  std::uint64_t epoch_ GUARDED_BY(mutex_) = 0;
+  std::string holder_ GUARDED_BY(mutex_);
+  std::string problem_ GUARDED_BY(mutex_);
+  rpc::Deadline next_ GUARDED_BY(mutex_){};  // When to renew, or to try again.
+  std::thread thread_;
+};
+
+}  // namespace coffer::vault

@@ -1,0 +1,258 @@
+#include "fs/vault/parts.h"
+
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/os/disk.h"
+#include "common/os/random.h"
+#include "fs/keys/vault_key.h"
+
+namespace coffer::vault {
+
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+// A server that is up answers within a round trip or two; without it the mount goes on with the tree it has.
+constexpr auto kConnectDeadline = 4s;
+constexpr auto kCatchUpDeadline = 10min;
+constexpr auto kAskDeadline = 20s;
+constexpr auto kReleaseDeadline = 3s;
+
+}  // namespace
+
+Vault::Parts::Parts(VaultFolder folder_of, VaultSettings settings_of, Options options_of, FolderLock lock_of)
+    : folder(std::move(folder_of)),
+      settings(std::move(settings_of)),
+      options(std::move(options_of)),
+      lock(std::move(lock_of)),
+      read_only_(options.read_only) {}
+
+Vault::Parts::~Parts() { (void)close(); }
+
+// Bottom up: each station is given those that it stands on.
+Result<void> Vault::Parts::build(const KeySource& key_source) {
+  struct stat found {};
+  has_tree_ = ::stat(folder.tree().c_str(), &found) == 0;
+  COFFER_DO(connect());
+  COFFER_TRY(const keys::VaultKey key, open_key(key_source));
+  COFFER_DO(open_stations(key));
+  COFFER_DO(reach_head());
+
+  files::FileSystemOptions file_options;
+  file_options.read_only = read_only_;
+  file_options.fsync = options.fsync_local ? files::FsyncMode::local : files::FsyncMode::server;
+  file_system = std::make_unique<files::FileSystem>(*tree, *committer, *fetcher, *this, os::real_clock(), file_options);
+  is_running_ = true;
+  if (read_only_) {
+    follower->start();
+  } else {
+    uploader->start();
+    lease->start();
+    link_changed();
+  }
+  return {};
+}
+
+Result<void> Vault::Parts::connect() {
+  client = std::make_unique<rpc::Client>(client_options(folder, settings), os::real_random());
+  client->on_link_change([this](rpc::Link) { link_changed(); });
+  client->start();
+  const Result<void> online = client->wait_online(steady_clock::now() + kConnectDeadline);
+  is_online_at_open_ = online.has_value();
+  if (!online && !has_tree_) {
+    return std::move(Error(online.error()))
+        .in("there is no local tree yet, and the server " + settings.server.host + " is needed for it");
+  }
+  return {};
+}
+
+Result<keys::VaultKey> Vault::Parts::open_key(const KeySource& key_source) {
+  if (is_online_at_open_) {
+    Result<std::vector<rpc::KeySlot>> slots = rpc::wait<std::vector<rpc::KeySlot>>(
+        [&](auto done) { client->get_key_slots(steady_clock::now() + kAskDeadline, std::move(done)); });
+    if (slots) {
+      std::vector<Bytes> fresh;
+      for (rpc::KeySlot& slot : *slots) fresh.push_back(std::move(slot.slot));
+      settings.key_slots = std::move(fresh);
+    }
+  }
+  settings.mountpoint = options.mountpoint;
+  COFFER_TRY(keys::VaultKey key, open_slots(settings.key_slots, settings.id, key_source));
+  COFFER_DO(write_settings(folder, settings));
+  return key;
+}
+
+Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
+  os::Disk& disk = os::real_disk();
+  os::Random& random = os::real_random();
+  os::Clock& clock = os::real_clock();
+  chunker_key = key.derive(keys::kChunkerLabel, settings.id);
+  pieces.emplace(key.derive(keys::kPieceLabel, settings.id));
+  sealer = std::make_unique<seal::Sealer>(key, settings.id, random, options.compression);
+  COFFER_TRY(tree, meta::Tree::open(folder.tree(), clock, *this));
+
+  COFFER_DO(disk.make_folder(folder.spool()));
+  spool::SpoolOptions spool_options;
+  spool_options.bytes_max = options.cache_bytes;
+  if (options.cache_bytes == 0) {
+    COFFER_TRY(spool_options.bytes_max, spool::default_bytes_max(disk, folder.spool()));
+  }
+  COFFER_TRY(spool, spool::Spool::open(disk, folder.spool(), spool_options,
+                                       [this](const object::ChunkId& id) -> Result<spool::Standing> {
+                                         COFFER_TRY(const std::optional<ChunkRow> row, tree->chunk_by_id(id));
+                                         if (!row) return spool::Standing::unknown;
+                                         return row->state == ChunkState::spooled ? spool::Standing::owed
+                                                                                  : spool::Standing::cached;
+                                       }));
+  COFFER_TRY(staging,
+             spool::Staging::open(disk, folder.staging(), key.derive(keys::kStagingLabel, settings.id), random));
+
+  committer = std::make_unique<commit::Committer>(
+      commit::Parts{*tree, *spool, *staging, *sealer, *chunker_key, *pieces, clock}, commit::CommitterOptions{});
+  committer->on_owed([this] {
+    if (is_running_) uploader->wake();
+  });
+  source = std::make_unique<fetch::RpcChunkSource>(*client);
+  fetcher = std::make_unique<fetch::Fetcher>(fetch::Parts{*tree, *spool, *committer, *sealer, *source},
+                                             fetch::FetcherOptions{});
+  remote = std::make_unique<upload::RpcRemote>(*client);
+  uploader = std::make_unique<upload::Uploader>(
+      upload::Parts{*tree, *spool, *sealer, *remote, settings.id},
+      upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
+                    [this](const Error& why) { lease->lose(why.what); }});
+  follower = std::make_unique<Follower>(*tree, *sealer, *client, [this](const meta::Changed& changed) {
+    const MutexLock guard(mutex_);
+    if (invalidate_) invalidate_(changed);
+  });
+  lease = std::make_unique<Lease>(*client,
+                                  LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
+                                             [this] { uploader->set_epoch(std::nullopt); }, [this] { keep_up(); }});
+  COFFER_DO(committer->start());
+  fetcher->start();
+  return {};
+}
+
+// The tree as the server has it, and the right to change it.
+Result<void> Vault::Parts::reach_head() {
+  if (!is_online_at_open_) return {};
+  const auto deadline = steady_clock::now() + kCatchUpDeadline;
+  if (!read_only_) {
+    const std::optional<rpc::ServerFacts> facts = client->facts();
+    for (const rpc::VaultState& vault : facts ? facts->vaults : std::vector<rpc::VaultState>{}) {
+      if (vault.id == settings.id) read_only_ = vault.read_only;
+    }
+  }
+  Result<void> reached;
+  if (!read_only_) {
+    reached = lease->acquire(options.force_lease, steady_clock::now() + kAskDeadline);
+    const LeaseState state = lease->state();
+    if (state == LeaseState::denied || state == LeaseState::lost) read_only_ = true;
+    if (state == LeaseState::denied) log::warn("read_only", {{"writer", lease->holder()}});
+    if (state == LeaseState::denied || (reached && state == LeaseState::lost)) reached = follower->catch_up(deadline);
+  } else {
+    reached = follower->catch_up(deadline);
+  }
+  if (reached) return {};
+  if (!has_tree_) return reached;
+  // What is here can still be read; what went wrong stands in the status.
+  log::error("head_not_reached", {{"why", reached.error().what}});
+  if (reached.error().fault == Fault::corrupt || reached.error().fault == Fault::refused) {
+    read_only_ = true;
+    const MutexLock guard(mutex_);
+    alarm_ = reached.error().what;
+  }
+  return {};
+}
+
+// On the lease's thread, or on that of open().
+Result<void> Vault::Parts::lease_granted(std::uint64_t epoch) {
+  COFFER_DO(follower->catch_up(steady_clock::now() + kCatchUpDeadline));
+  COFFER_DO(tree->take_over());
+  uploader->set_epoch(epoch);
+  keep_up();
+  return {};
+}
+
+// What is asked of the server now and then while the lease is kept.
+void Vault::Parts::keep_up() {
+  Result<rpc::VaultState> state =
+      rpc::wait<rpc::VaultState>([&](auto done) { client->ping(steady_clock::now() + kAskDeadline, std::move(done)); });
+  if (state) {
+    const MutexLock guard(mutex_);
+    server_state_ = std::move(*state);
+  }
+  if (!is_certificate_due(folder, os::real_clock())) return;
+  if (const Result<void> renewed = renew_certificate(folder, settings, *client); !renewed) {
+    log::warn("certificate_not_renewed", {{"why", renewed.error().what}});
+  }
+}
+
+void Vault::Parts::link_changed() {
+  if (!is_running_) return;
+  uploader->link_changed();
+  lease->link_changed();
+}
+
+// Top down. Where the server answers, what is on its way may arrive, and the lease is given back; where it does not,
+// the client is stopped first, so that nobody waits for it.
+Result<void> Vault::Parts::close() {
+  if (std::exchange(is_closed_, true)) return {};
+  Result<void> flushed;
+  if (file_system && !read_only_) flushed = file_system->flush_all();
+  is_running_ = false;
+  const bool is_online = client && client->link() == rpc::Link::online;
+  if (client && !is_online) client->stop();
+  if (uploader) uploader->stop();
+  if (lease) {
+    lease->stop();
+    lease->release(steady_clock::now() + kReleaseDeadline);
+  }
+  if (client) client->stop();
+  if (follower) follower->stop();
+  if (fetcher) fetcher->stop();
+  if (committer) committer->stop();
+  return flushed;
+}
+
+bool Vault::Parts::is_read_only() const { return read_only_; }
+
+void Vault::Parts::on_changed(Invalidate invalidate) {
+  const MutexLock guard(mutex_);
+  invalidate_ = std::move(invalidate);
+}
+
+void Vault::Parts::chunk_dropped(const ChunkRow& chunk) {
+  if (committer) committer->chunk_dropped(chunk);  // Before there is one, Spool::open() and start() drop it.
+}
+
+Result<void> Vault::Parts::wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) {
+  return uploader->wait_committed(inode, deadline, std::move(stop));
+}
+
+Result<void> Vault::Parts::wait_all_committed(os::SteadyTime deadline, std::stop_token stop) {
+  return uploader->wait_all_committed(deadline, std::move(stop));
+}
+
+// Chunks before the tree that names them.
+Result<void> Vault::Parts::make_power_safe() {
+  COFFER_DO(committer->seal_open_chunks());
+  COFFER_DO(spool->sync());
+  return tree->power_safe();
+}
+
+Result<void> Vault::Parts::clear_spool() {
+  COFFER_TRY(const meta::Owed owed, tree->owed());
+  if (!owed.nothing()) {
+    return Error{Fault::refused, EBUSY, "the spool holds what the server does not have yet: run `coffer sync` first"};
+  }
+  COFFER_DO(spool->clear());
+  fetcher->forget_decoded();
+  return {};
+}
+
+}  // namespace coffer::vault

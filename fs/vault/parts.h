@@ -1,0 +1,91 @@
+// The stations of one opened vault. For fs/vault only.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <optional>
+
+#include "common/base/mutex.h"
+#include "common/crypto/wipe.h"
+#include "fs/chunk/piece_hash.h"
+#include "fs/commit/committer.h"
+#include "fs/fetch/chunk_source.h"
+#include "fs/fetch/fetcher.h"
+#include "fs/files/durability.h"
+#include "fs/spool/spool.h"
+#include "fs/spool/staging.h"
+#include "fs/upload/uploader.h"
+#include "fs/vault/certificate.h"
+#include "fs/vault/follower.h"
+#include "fs/vault/lease.h"
+#include "fs/vault/vault.h"
+
+namespace coffer::vault {
+
+/// Members stand in the order in which they are built; they are destroyed the other way round.
+class Vault::Parts final : public meta::TreeEvents, public files::Durability {
+ public:
+  Parts(VaultFolder folder, VaultSettings settings, Options options, FolderLock lock);
+  ~Parts() override;
+
+  Result<void> build(const KeySource& source);
+  Result<void> close();
+  Status status() const;
+  bool is_read_only() const;
+  void on_changed(Invalidate invalidate);
+  Result<void> clear_spool();
+
+  // meta::TreeEvents
+  void chunk_dropped(const ChunkRow& chunk) override;
+  // files::Durability
+  Result<void> wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) override;
+  Result<void> wait_all_committed(os::SteadyTime deadline, std::stop_token stop) override;
+  Result<void> make_power_safe() override;
+  Result<void> accepts(std::uint64_t more_bytes) override;
+  files::Capacity capacity() override;
+  std::string status_json() override;
+
+  const VaultFolder folder;
+  VaultSettings settings;  // Written by open() and by the lease's thread, through save_epoch().
+  const Options options;
+  FolderLock lock;
+  std::unique_ptr<rpc::Client> client;
+  std::optional<crypto::Secret> chunker_key;
+  std::optional<chunk::PieceHasher> pieces;
+  std::unique_ptr<seal::Sealer> sealer;
+  std::unique_ptr<meta::Tree> tree;
+  std::unique_ptr<spool::Spool> spool;
+  std::unique_ptr<spool::Staging> staging;
+  std::unique_ptr<commit::Committer> committer;
+  std::unique_ptr<fetch::RpcChunkSource> source;
+  std::unique_ptr<fetch::Fetcher> fetcher;
+  std::unique_ptr<upload::RpcRemote> remote;
+  std::unique_ptr<upload::Uploader> uploader;
+  std::unique_ptr<Follower> follower;
+  std::unique_ptr<Lease> lease;
+  std::unique_ptr<files::FileSystem> file_system;
+
+ private:
+  Result<void> connect();
+  Result<keys::VaultKey> open_key(const KeySource& source);
+  Result<void> open_stations(const keys::VaultKey& key);
+  Result<void> reach_head();
+  Result<void> lease_granted(std::uint64_t epoch);
+  void link_changed();
+  void keep_up();
+
+  std::atomic<bool> is_running_{false};  // The link's changes are for stations that stand.
+  std::atomic<bool> read_only_{false};
+  bool is_closed_ = false;
+  bool is_online_at_open_ = false;
+  bool has_tree_ = false;
+  mutable Mutex mutex_;
+  Invalidate invalidate_ GUARDED_BY(mutex_);
+  std::optional<rpc::VaultState> server_state_ GUARDED_BY(mutex_);
+  std::string alarm_ GUARDED_BY(mutex_);
+};
+
+/// What can be said from the tree alone; the rest is as of a vault that is not open.
+Status status_of_tree(const VaultSettings& settings, meta::Tree& tree);
+
+}  // namespace coffer::vault

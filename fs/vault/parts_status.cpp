@@ -1,0 +1,118 @@
+// What the stations say of themselves: for the status, for statfs, and before every change.
+#include <cerrno>
+
+#include "common/base/text.h"
+#include "common/os/disk.h"
+#include "fs/vault/parts.h"
+
+namespace coffer::vault {
+
+namespace {
+
+std::string link_text(rpc::Link link) {
+  switch (link) {
+    case rpc::Link::connecting: return "connecting";
+    case rpc::Link::online: return "online";
+    case rpc::Link::offline: return "offline";
+    case rpc::Link::refused: return "refused";
+  }
+  return "";
+}
+
+std::string lease_text(LeaseState state) {
+  switch (state) {
+    case LeaseState::none: return "none";
+    case LeaseState::held: return "held";
+    case LeaseState::denied: return "denied";
+    case LeaseState::lost: return "lost";
+  }
+  return "";
+}
+
+}  // namespace
+
+Status Vault::Parts::status() const {
+  Status status = status_of_tree(settings, *tree);
+  status.mounted = true;
+  status.mountpoint = options.mountpoint;
+  status.read_only = read_only_;
+  status.link = link_text(client->link());
+  status.link_why = client->why();
+  status.lease = lease_text(lease->state());
+  status.lease_holder = lease->holder();
+  status.buffered_bytes = committer->buffered_bytes();
+  status.spool_bytes = spool->used_bytes();
+  status.spool_bytes_max = spool->bytes_max();
+  status.wire_bytes_sent = client->bytes_sent();
+  status.wire_bytes_received = client->bytes_received();
+  const upload::Progress progress = uploader->progress();
+  status.chunks_sent = progress.chunks_sent;
+  status.bytes_sent = progress.bytes_sent;
+  status.bytes_in_flight = progress.bytes_in_flight;
+  status.last_receipt_ns = progress.last_receipt_ns;
+  const auto add = [&](const std::string& problem) {
+    if (!problem.empty()) status.problems.push_back(problem);
+  };
+  for (const std::string& problem : progress.problems) add(problem);
+  for (const std::string& damage : committer->damage()) add(damage);
+  add(lease->problem());
+  add(follower->problem());
+  const MutexLock guard(mutex_);
+  if (alarm_ != lease->problem()) add(alarm_);
+  return status;
+}
+
+Result<void> Vault::Parts::accepts(std::uint64_t more_bytes) {
+  if (read_only_) return answer(EROFS);
+  const LeaseState state = lease->state();
+  if (state == LeaseState::lost || state == LeaseState::denied) return answer(EROFS);
+  if (client->link() == rpc::Link::refused) return answer(EROFS);
+  if (more_bytes == 0) return {};
+  const files::Capacity room = capacity();
+  if (room.quota_bytes && room.stored_bytes + more_bytes > *room.quota_bytes) return answer(EDQUOT);
+  return {};
+}
+
+files::Capacity Vault::Parts::capacity() {
+  files::Capacity room;
+  const std::uint64_t on_the_way = spool->owed_bytes() + committer->buffered_bytes();
+  const MutexLock guard(mutex_);
+  if (!server_state_) return room;
+  room.stored_bytes = server_state_->stored_bytes + on_the_way;
+  if (server_state_->quota_bytes > 0) room.quota_bytes = server_state_->quota_bytes;
+  return room;
+}
+
+std::string Vault::Parts::status_json() { return to_json(status()); }
+
+Status status_of_tree(const VaultSettings& settings, meta::Tree& tree) {
+  Status status;
+  status.vault = settings.name;
+  status.server = settings.server.host + ":" + std::to_string(settings.server.port);
+  status.link = "unmounted";
+  status.lease = "none";
+  const auto failed = [&](Error error) { status.problems.push_back("the local tree: " + error.what); };
+  if (Result<meta::Totals> totals = tree.totals()) {
+    status.files = totals->files;
+    status.bytes = totals->bytes;
+  } else {
+    failed(totals.error());
+  }
+  if (Result<meta::Owed> owed = tree.owed()) {
+    status.owed_files = owed->inodes;
+    status.owed_names = owed->names;
+    status.owed_chunks = owed->chunks;
+    status.owed_bytes = owed->chunk_bytes;
+    status.commit_pending = owed->commit_pending;
+    status.owed_since_ns = owed->since_ns;
+  } else {
+    failed(owed.error());
+  }
+  if (Result<meta::Head> head = tree.head()) {
+    status.head_seq = head->seq;
+    status.head_hash = head->hash.hex();
+  }
+  return status;
+}
+
+}  // namespace coffer::vault

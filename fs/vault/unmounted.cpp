@@ -1,0 +1,59 @@
+// A vault that no process has open, seen from its folder alone.
+#include <filesystem>
+
+#include "common/os/clock.h"
+#include "fs/vault/parts.h"
+
+namespace coffer::vault {
+
+namespace {
+
+class NobodyListens : public meta::TreeEvents {
+ public:
+  void chunk_dropped(const ChunkRow&) override {}  // The next Spool::open() finds it.
+};
+
+Result<void> remove_all(const std::string& path) {
+  std::error_code failure;
+  std::filesystem::remove_all(path, failure);
+  if (failure) return os_error(failure.value(), "remove " + path);
+  return {};
+}
+
+}  // namespace
+
+Result<Status> status_unmounted(const VaultFolder& folder) {
+  COFFER_TRY(const VaultSettings settings, read_settings(folder));
+  COFFER_TRY(const FolderLock lock, FolderLock::take(folder, ""));
+  if (!std::filesystem::exists(folder.tree())) {
+    Status status;
+    status.vault = settings.name;
+    status.server = settings.server.host + ":" + std::to_string(settings.server.port);
+    status.link = "unmounted";
+    status.lease = "none";
+    return status;
+  }
+  NobodyListens events;
+  COFFER_TRY(const std::unique_ptr<meta::Tree> tree, meta::Tree::open(folder.tree(), os::real_clock(), events));
+  return status_of_tree(settings, *tree);
+}
+
+Result<void> clear_unmounted(const VaultFolder& folder, bool and_tree, bool discard_owed) {
+  COFFER_TRY(const FolderLock lock, FolderLock::take(folder, ""));
+  if (!discard_owed && std::filesystem::exists(folder.tree())) {
+    NobodyListens events;
+    COFFER_TRY(const std::unique_ptr<meta::Tree> tree, meta::Tree::open(folder.tree(), os::real_clock(), events));
+    COFFER_TRY(const meta::Owed owed, tree->owed());
+    if (!owed.nothing() || owed.chunks > 0) {
+      return Error{Fault::refused, EBUSY,
+                   "what is here is not all on the server yet: mount the vault and run `coffer sync` first"};
+    }
+  }
+  COFFER_DO(remove_all(folder.spool()));
+  COFFER_DO(remove_all(folder.staging()));
+  if (!and_tree) return {};
+  for (const char* end : {"", "-wal", "-shm"}) COFFER_DO(remove_all(folder.tree() + end));
+  return {};
+}
+
+}  // namespace coffer::vault
