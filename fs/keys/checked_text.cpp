@@ -45,9 +45,11 @@ std::optional<crypto::Secret> from_checked_text(std::string_view text, std::stri
   const crypto::Secret both = crypto::Secret::copy_of(*decoded);
   crypto::wipe(*decoded);
   if (both.size() != kBothBytes) return std::nullopt;  // The text held characters that base32 skips.
-  const crypto::Secret expected = with_checksum(both.bytes().first(kCheckedSecretBytes), purpose);
-  if (!crypto::equal_in_constant_time(both.bytes(), expected.bytes())) return std::nullopt;
-  return crypto::Secret::copy_of(both.bytes().first(kCheckedSecretBytes));
+  // Written again it must be the same text: that compares the checksum, and leaves no second way to write a secret.
+  crypto::Secret secret = crypto::Secret::copy_of(both.bytes().first(kCheckedSecretBytes));
+  const crypto::Secret again = to_checked_text(std::as_const(secret).bytes(), purpose);
+  if (!crypto::equal_in_constant_time(again.bytes(), as_bytes(text))) return std::nullopt;
+  return secret;
 }
 
 }  // namespace coffer::keys

@@ -23,6 +23,7 @@ constexpr std::size_t kSecretBytes = 32;  // Of a recovery key and of a key file
 // What a slot may ask of a client: 1 GiB of memory, and sixteen times the default work of n * r * p = 2^20.
 constexpr std::uint64_t kScryptMemoryMax = 1u << 30;
 constexpr std::uint64_t kScryptWorkMax = 1u << 24;
+constexpr std::uint32_t kScryptParallelMax = 16;
 
 /// Every field of a slot before the wrapped key.
 struct Head {
@@ -35,8 +36,9 @@ constexpr std::uint8_t kind_byte(SlotKind kind) { return static_cast<std::uint8_
 
 bool is_bearable(const crypto::ScryptCost& cost) {
   if (cost.n < 2 || !std::has_single_bit(cost.n) || cost.r == 0 || cost.p == 0) return false;
-  if (cost.n > kScryptWorkMax || cost.r > kScryptWorkMax || cost.p > kScryptWorkMax) return false;
-  const std::uint64_t blocks = cost.n * cost.r;  // Below 2^48.
+  if (cost.n > kScryptWorkMax || cost.r > kScryptWorkMax || cost.p > kScryptParallelMax) return false;
+  if (cost.r < 4 && cost.n >= std::uint64_t{1} << (16 * cost.r)) return false;  // RFC 7914, section 2.
+  const std::uint64_t blocks = cost.n * cost.r;                                 // Below 2^48.
   return blocks <= kScryptMemoryMax / 128 && blocks * cost.p <= kScryptWorkMax;
 }
 

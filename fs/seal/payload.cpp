@@ -42,6 +42,8 @@ Result<Bytes> decode_body(ByteView body, std::size_t plain_bytes_max) {
   COFFER_TRY(const ByteView packed, reader.get_bytes(packed_bytes));
   const auto is_zero = [](std::byte b) { return b == std::byte{0}; };
   if (codec > kFrameCodecMax || !std::ranges::all_of(zeros, is_zero)) return damaged;
+  const bool is_stored = codec == static_cast<std::uint8_t>(FrameCodec::stored);
+  if (is_stored ? packed_bytes != plain_bytes : packed_bytes >= plain_bytes) return damaged;
   if (body.size() + kBodyOffset + kAeadTagBytes !=
       padme(kBodyOffset + kInnerHeadBytes + std::uint64_t{packed_bytes} + kAeadTagBytes)) {
     return damaged;

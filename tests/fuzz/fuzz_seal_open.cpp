@@ -20,11 +20,18 @@ using namespace coffer;
 
 constexpr std::size_t kSealedBytesMax = 1u << 20;  // Longer ones only take longer.
 
+/// Key and vault of tests/vectors/seal.
 struct Fixture {
   testing::SeededRandom random{1};
-  keys::VaultKey key = keys::VaultKey::from_bytes(Bytes(32, std::byte{7})).value();
-  object::VaultId vault;
+  keys::VaultKey key = keys::VaultKey::from_bytes(counting(32, 0x00)).value();
+  object::VaultId vault = object::VaultId::from(counting(16, 0xa0)).value();
   seal::Sealer sealer{key, vault, random, {}};
+
+  static Bytes counting(std::size_t count, unsigned from) {
+    Bytes bytes;
+    for (std::size_t i = 0; i < count; ++i) bytes.push_back(static_cast<std::byte>(from + i));
+    return bytes;
+  }
 };
 
 Bytes head(const char* magic, const object::VaultId* vault) {
