@@ -1,0 +1,311 @@
+#include "net/rpc/connection.h"
+
+#include <cerrno>
+#include <exception>
+
+#include "common/base/log.h"
+#include "net/rpc/in_flight.h"
+#include "net/tls/certificate.h"
+#include "net/wire/message.h"
+
+namespace coffer::rpc {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using std::chrono::steady_clock;
+using wire::Type;
+
+namespace {
+
+/// How long the peer may take to fetch our last words.
+constexpr auto kClosingTime = std::chrono::milliseconds(500);
+/// A first message (hello, or enroll with its signing request) before anybody is known.
+constexpr std::size_t kGreetingBytesMax = 64u << 10;
+/// What a stranger wrote into a certificate takes no more of a log line.
+constexpr std::size_t kSubjectBytesMax = 200;
+
+Result<PeerIdentity> identity_of(ByteView certificate_der) {
+  COFFER_TRY(const tls::CertificateFacts facts, tls::read_certificate_der(certificate_der));
+  PeerIdentity identity;
+  identity.client = facts.client;
+  identity.subject = facts.subject.substr(0, kSubjectBytesMax);
+  identity.serial = facts.serial;
+  identity.fingerprint = facts.fingerprint;
+  identity.not_after = facts.not_after;
+  return identity;
+}
+
+bool is_greeting(Type type) { return type == Type::hello || type == Type::enroll; }
+
+}  // namespace
+
+Connection::Connection(std::uint64_t number, std::string remote, asio::ip::tcp::socket socket, tls::Context tls_context,
+                       const ServerOptions& options, Handler& handler)
+    : Session(number, std::move(remote)),
+      options_(options),
+      handler_(handler),
+      stream_(std::move(socket), std::move(tls_context), tls::Role::server),
+      channel_(stream_),
+      tasks_(executor()),
+      room_(executor()),
+      deadline_(executor()),
+      started_(steady_clock::now()) {}
+
+std::string Connection::who() const {
+  if (!peer_) return "no certificate";
+  return peer_->client ? peer_->subject + " " + tls::client_uri(*peer_->client) : peer_->subject;
+}
+
+void Connection::enter(Phase phase) {
+  phase_ = phase;
+  if (phase == Phase::closing) closing_until_ = steady_clock::now() + kClosingTime;
+  room_.notify();
+  deadline_.notify();
+}
+
+awaitable<void> Connection::run() {
+  const std::shared_ptr<Connection> self = shared_from_this();
+  tasks_.start(watch_deadlines());
+  co_await serve();
+  stream_.close();
+  is_over_ = true;
+  enter(Phase::closing);
+  channel_.finish();
+  if (has_handled_) handler_.closed(*this);
+  co_await tasks_.join();
+}
+
+awaitable<void> Connection::serve() {
+  Result<void> met = co_await shake_hands();
+  if (!met) {
+    const tls::Verdict& verdict = stream_.verdict();
+    log::warn("handshake refused",
+              {{"remote", remote_}, {"subject", verdict.subject}, {"uri", verdict.uri}, {"why", met.error().what}});
+    enter(Phase::closing);
+    co_await stream_.end();
+    co_await discard_rest();
+    co_return;
+  }
+  tasks_.start(channel_.write_all());
+  const Result<void> received = co_await receive_requests();
+  if (!received && received.error().fault != Fault::offline) end_with(0, received.error());
+  if (phase_ == Phase::closing) co_await discard_rest();
+}
+
+awaitable<Result<void>> Connection::shake_hands() {
+  COFFER_CO_DO(co_await stream_.handshake());
+  if (const std::optional<Bytes> certificate = stream_.peer_certificate()) {
+    COFFER_CO_TRY(PeerIdentity identity, identity_of(*certificate));
+    peer_ = std::move(identity);
+  }
+  enter(Phase::greeting);
+  co_return Result<void>();
+}
+
+/// What comes after our last words is read and dropped: closing a socket with unread bytes would make the kernel send a
+/// reset, and the peer might lose the words.
+awaitable<void> Connection::discard_rest() {
+  Bytes scrap(16u << 10);
+  for (;;) {
+    const auto [code, bytes] =
+        co_await stream_.socket().async_read_some(asio::buffer(scrap.data(), scrap.size()), kTuple);
+    if (code) co_return;
+  }
+}
+
+Result<void> Connection::may_send(const wire::Head& head) const {
+  if (head.type == Type::put_chunk && head.body_bytes > limits::kChunkSealedBytesMax) {
+    return Error{Fault::protocol, 0, "chunk too long"};
+  }
+  if (!peer_ && head.type != Type::enroll) return Error{Fault::refused, EACCES, "a certificate is needed"};
+  if (phase_ != Phase::greeting) {
+    if (is_greeting(head.type)) return Error{Fault::protocol, 0, "a second first message"};
+    return {};
+  }
+  if (!is_greeting(head.type)) return Error{Fault::protocol, 0, "the first message must be hello"};
+  if (head.header_bytes > kGreetingBytesMax || head.body_bytes > 0) return Error{Fault::protocol, 0, "too long"};
+  return {};
+}
+
+awaitable<Result<void>> Connection::receive_requests() {
+  while (phase_ != Phase::closing) {
+    COFFER_CO_TRY(const wire::Head head, co_await channel_.receive_head());
+    if (phase_ == Phase::closing) break;
+    if (const Result<void> allowed = may_send(head); !allowed) {
+      end_with(head.request, allowed.error());
+      break;
+    }
+    COFFER_CO_DO(co_await receive_request(head));
+  }
+  co_return Result<void>();
+}
+
+awaitable<void> Connection::wait_for_room(std::uint64_t bytes) {
+  const auto is_full = [this, bytes] {
+    if (phase_ == Phase::closing || requests_in_flight_ == 0) return false;
+    return requests_in_flight_ >= options_.requests_in_flight_max ||
+           bytes_in_flight_ + bytes > options_.bytes_in_flight_max;
+  };
+  while (is_full()) co_await room_.wait();
+}
+
+awaitable<Result<void>> Connection::receive_request(wire::Head head) {
+  Request request;
+  request.type = head.type;
+  std::uint64_t reserved = std::uint64_t{head.header_bytes} + head.body_bytes;
+  co_await wait_for_room(reserved);
+  if (!is_request(head.type)) {
+    COFFER_CO_DO(co_await channel_.skip(reserved));
+    const Error unknown{Fault::answer, ENOSYS, "unknown type"};
+    ++requests_in_flight_;
+    send_error(head.request, unknown, [this] { release(0); });
+    co_return Result<void>();
+  }
+  COFFER_CO_TRY(request.header, co_await channel_.receive(head.header_bytes));
+  if (const std::uint64_t answer_bytes = answer_bytes_max(head.type, request.header); answer_bytes > 0) {
+    reserved += answer_bytes;
+    co_await wait_for_room(reserved);
+  }
+  ++requests_in_flight_;
+  bytes_in_flight_ += reserved;
+  if (head.type == Type::put_chunk) {
+    COFFER_CO_TRY(request.body, co_await channel_.receive_hashed(head.body_bytes, request.body_digest));
+  } else if (head.body_bytes > 0) {
+    COFFER_CO_TRY(request.body, co_await channel_.receive(head.body_bytes));
+  }
+  if (phase_ == Phase::closing) co_return Result<void>();
+  if (is_draining_) {
+    const Error stopping{Fault::stopped, 0, "the server is stopping"};
+    send_error(head.request, stopping, [this, reserved] { release(reserved); });
+    co_return Result<void>();
+  }
+  has_handled_ = true;
+  const bool is_first = phase_ == Phase::greeting;
+  awaitable<void> answering = answer(head.request, std::move(request), reserved);
+  if (is_first) {
+    co_await std::move(answering);
+  } else {
+    tasks_.start(std::move(answering));
+  }
+  co_return Result<void>();
+}
+
+awaitable<void> Connection::answer(std::uint64_t request_number, Request request, std::uint64_t reserved_bytes) {
+  const Type type = request.type;
+  Result<Reply> reply = Error{Fault::local_io, 0, "the request failed"};
+  ++being_handled_;
+  try {
+    std::shared_ptr<Session> self = shared_from_this();
+    reply = co_await handler_.handle(std::move(self), std::move(request));
+  } catch (...) {
+    log_exception(std::current_exception());
+  }
+  --being_handled_;
+  const bool is_first = phase_ == Phase::greeting;
+  if (!reply) {
+    if (is_first || reply.error().fault == Fault::protocol) {
+      end_with(request_number, reply.error());
+      release(reserved_bytes);
+    } else {
+      send_error(request_number, reply.error(), [this, reserved_bytes] { release(reserved_bytes); });
+    }
+    co_return;
+  }
+  if (is_first) enter(Phase::open);
+  OutFrame frame;
+  frame.type = wire::answer_to(type);
+  frame.request = request_number;
+  frame.header = std::move(reply->header);
+  frame.body = std::move(reply->body);
+  const std::uint64_t held_bytes = frame.header.size() + frame.body_bytes();
+  bytes_in_flight_ = bytes_in_flight_ - reserved_bytes + held_bytes;
+  room_.notify();
+  frame.sent = [this, held_bytes] { release(held_bytes); };
+  channel_.send(std::move(frame));
+}
+
+void Connection::send_error(std::uint64_t request_number, const Error& error, std::function<void()> sent) {
+  OutFrame frame;
+  frame.type = Type::error;
+  frame.request = request_number;
+  frame.header = wire::to_wire(error).SerializeAsString();
+  frame.sent = std::move(sent);
+  channel_.send(std::move(frame));
+}
+
+void Connection::release(std::uint64_t bytes) {
+  --requests_in_flight_;
+  bytes_in_flight_ -= bytes;
+  room_.notify();
+  if (is_draining_ && requests_in_flight_ == 0) end_with(0, Error{Fault::stopped, 0, "the server is stopping"});
+}
+
+void Connection::end_with(std::uint64_t request_number, const Error& error) {
+  if (phase_ == Phase::closing) return;
+  if (error.fault == Fault::stopped) {
+    log::info("session ended", {{"remote", remote_}, {"who", who()}, {"why", error.what}});
+  } else {
+    log::warn("session refused", {{"remote", remote_}, {"who", who()}, {"why", error.what}});
+  }
+  send_error(request_number, error, nullptr);
+  channel_.finish();
+  enter(Phase::closing);
+}
+
+void Connection::close(Error error) {
+  asio::post(executor(), [self = shared_from_this(), error = std::move(error)] {
+    if (self->phase_ == Phase::handshake) self->stream_.close();
+    self->end_with(0, error);
+  });
+}
+
+void Connection::drain() {
+  asio::post(executor(), [self = shared_from_this()] {
+    self->is_draining_ = true;
+    if (self->phase_ == Phase::handshake) self->stream_.close();
+    if (self->requests_in_flight_ == 0) self->end_with(0, Error{Fault::stopped, 0, "the server is stopping"});
+  });
+}
+
+void Connection::abort() {
+  asio::post(executor(), [self = shared_from_this()] { self->stream_.close(); });
+}
+
+steady_clock::time_point Connection::next_deadline() const {
+  switch (phase_) {
+    case Phase::handshake:
+    case Phase::greeting: return started_ + options_.handshake_deadline;
+    case Phase::open: {
+      const auto idle_since = being_handled_ > 0 ? steady_clock::now() : stream_.last_progress();
+      return idle_since + options_.idle_deadline;
+    }
+    case Phase::closing: return closing_until_;
+  }
+  return steady_clock::now();
+}
+
+void Connection::deadline_passed() {
+  if (phase_ == Phase::open) {
+    log::info("session idle", {{"remote", remote_}, {"who", who()}});
+  } else if (phase_ != Phase::closing && being_handled_ == 0) {
+    log::warn("handshake refused", {{"remote", remote_}, {"who", who()}, {"why", "no first message in time"}});
+  }
+  stream_.close();
+}
+
+awaitable<void> Connection::watch_deadlines() {
+  while (!is_over_) {
+    const auto deadline = next_deadline();
+    if (steady_clock::now() < deadline) {
+      co_await deadline_.wait(deadline);
+    } else if (phase_ == Phase::greeting && being_handled_ > 0) {
+      // The first message is there; how long its answer takes is the handler's affair.
+      co_await deadline_.wait(steady_clock::now() + options_.handshake_deadline);
+    } else {
+      deadline_passed();
+      break;
+    }
+  }
+}
+
+}  // namespace coffer::rpc

@@ -1,0 +1,71 @@
+// One connection as the server sees it: handshake, first message, requests in flight, end.
+#pragma once
+
+#include <memory>
+
+#include "net/rpc/channel.h"
+#include "net/rpc/server.h"
+#include "net/rpc/task_group.h"
+#include "net/tls/stream.h"
+
+namespace coffer::rpc {
+
+/// Lives on its socket's executor (a strand); close(), drain() and abort() come from any thread.
+///
+///     handshake → greeting → open → closing
+///
+/// and from each of them to closing. In `closing` nothing that comes in is handled any more.
+class Connection final : public Session, public std::enable_shared_from_this<Connection> {
+ public:
+  Connection(std::uint64_t number, std::string remote, boost::asio::ip::tcp::socket socket, tls::Context tls_context,
+             const ServerOptions& options, Handler& handler);
+
+  /// Everything, from the handshake to the end of the last request.
+  boost::asio::awaitable<void> run();
+
+  boost::asio::any_io_executor executor() override { return stream_.socket().get_executor(); }
+  void close(Error error) override;
+  /// Takes no more requests, and closes once those in flight are answered.
+  void drain();
+  /// Closes the socket at once.
+  void abort();
+
+ private:
+  enum class Phase { handshake, greeting, open, closing };
+
+  boost::asio::awaitable<void> serve();
+  boost::asio::awaitable<Result<void>> shake_hands();
+  boost::asio::awaitable<Result<void>> receive_requests();
+  boost::asio::awaitable<Result<void>> receive_request(wire::Head head);
+  boost::asio::awaitable<void> answer(std::uint64_t request_number, Request request, std::uint64_t reserved_bytes);
+  boost::asio::awaitable<void> wait_for_room(std::uint64_t bytes);
+  boost::asio::awaitable<void> watch_deadlines();
+  boost::asio::awaitable<void> discard_rest();
+  Result<void> may_send(const wire::Head& head) const;
+  std::chrono::steady_clock::time_point next_deadline() const;
+  void deadline_passed();
+  void send_error(std::uint64_t request_number, const Error& error, std::function<void()> sent);
+  void release(std::uint64_t bytes);
+  void end_with(std::uint64_t request_number, const Error& error);
+  void enter(Phase phase);
+  std::string who() const;
+
+  const ServerOptions& options_;
+  Handler& handler_;
+  tls::Stream stream_;
+  Channel channel_;
+  TaskGroup tasks_;
+  Event room_;      ///< Something in flight has ended, or the phase has changed.
+  Event deadline_;  ///< The phase has changed.
+  Phase phase_ = Phase::handshake;
+  std::chrono::steady_clock::time_point started_;
+  std::chrono::steady_clock::time_point closing_until_;
+  std::size_t requests_in_flight_ = 0;  ///< Until their answers are sent.
+  std::uint64_t bytes_in_flight_ = 0;
+  std::size_t being_handled_ = 0;
+  bool is_draining_ = false;
+  bool has_handled_ = false;
+  bool is_over_ = false;
+};
+
+}  // namespace coffer::rpc

@@ -1,0 +1,23 @@
+#include "net/rpc/in_flight.h"
+
+#include <algorithm>
+
+#include "common/base/limits.h"
+#include "net/wire/message.h"
+
+namespace coffer::rpc {
+
+std::uint64_t answer_bytes_max(wire::Type type, ByteView header) {
+  if (type == wire::Type::get_chunk) {
+    const auto message = wire::parse<wire::GetChunk>(header);
+    const std::uint64_t wanted = message ? message->bytes() : 0;
+    return std::min<std::uint64_t>(wanted == 0 ? limits::kChunkSealedBytesMax : wanted, limits::kChunkSealedBytesMax);
+  }
+  if (type == wire::Type::get_commits) {
+    const auto message = wire::parse<wire::GetCommits>(header);
+    return message ? std::min<std::uint64_t>(message->bytes_max(), limits::kWireBodyBytesMax) : 0;
+  }
+  return 0;
+}
+
+}  // namespace coffer::rpc
