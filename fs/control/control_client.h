@@ -8,6 +8,7 @@
 
 #include "common/base/result.h"
 #include "fs/vault/status.h"
+#include "fs/vault/vault.h"
 
 namespace coffer::control {
 
@@ -18,19 +19,14 @@ class ControlClient {
 
   bool somebody_listens() const;
   Result<vault::Status> status() const;
-  /// Fault::offline with ETIMEDOUT when the time is over.
+  /// The barrier. Fault::offline with ETIMEDOUT when `timeout` is over; 0 waits for as long as it takes.
   Result<void> sync(std::chrono::seconds timeout, const std::function<void(const vault::Status&)>& progress) const;
 
-  struct Verified {
-    std::string path;
-    std::uint64_t bytes = 0;
-    std::string damage;  ///< Empty if good.
-  };
-  Result<void> verify(const std::vector<std::string>& paths, bool read_data,
-                      const std::function<void(const Verified&)>& found) const;
+  Result<vault::VerifyReport> verify(const vault::VerifyRequest& request,
+                                     const std::function<void(std::uint64_t done, std::uint64_t of)>& progress) const;
   Result<void> clear_spool() const;
-  /// Returns when the vault is closed, or has begun to unmount.
-  Result<void> stop(bool now, const std::function<void(const vault::Status&)>& progress) const;
+  /// Returns when it is unmounted; the process may still be closing the vault. answer(EBUSY) while someone uses it.
+  Result<void> unmount(bool lazy) const;
 
  private:
   std::string path_;

@@ -2,11 +2,17 @@
 //
 // A request is one line of JSON, and so is its last answer; progress lines may come before it. Both end with '\n'.
 //
-//     {"do":"status"}                                    {"ok":true,"status":{…}}        vault/status.h
-//     {"do":"sync","timeout_s":60}                       {"progress":{…status…}} …       then {"ok":true} or the error
-//     {"do":"verify","paths":["/a"],"read_data":true}    {"file":"/a","bytes":1,"damage":""} … {"ok":true}
-//     {"do":"clear_spool"}                               {"ok":true}
-//     {"do":"stop","now":false,"lazy":false}             {"progress":{…}} … {"ok":true}  then the mount ends
+//     {"do":"status"}                                  {"ok":true,"status":{…}}       see fs/vault/status.h
+//     {"do":"sync","timeout_s":60}                     {"progress":{…status…}} …      {"ok":true} when committed
+//     {"do":"verify","paths":["/a"],"read_data":true,  {"done":1,"of":9} … {"finding":{"kind":"corrupt","path":"/a/b",
+//      "against":"/local/folder"}                       "what":"…"}} … {"ok":true,"files":1,"bytes":1,"chunks":1,
+//                                                       "chunk_bytes":1,"compared_files":1}
+//     {"do":"clear_spool"}                             {"ok":true}
+//     {"do":"stop","lazy":false}                       {"ok":true}                    the mount is unmounted, and its
+//                                                                                     process closes the vault and ends
+//
+// A timeout of 0 waits for as long as it takes; kinds of findings are corrupt, different and owed. stop does not wait
+// for the server: sync comes before it, unless what is owed may stay owed.
 //
 // An error is {"ok":false,"fault":"offline","code":110,"what":"a sentence"}; fault is one of common/base/result.h. Who
 // closes the connection gives up the request. The socket's mode is the only right that is checked.
@@ -24,10 +30,10 @@ namespace coffer::control {
 /// Thread-safe. One accepting thread, and one for each connection, at most kConnectionsMax.
 class ControlServer {
  public:
-  /// Replaces a socket that a killed process left: the caller holds the vault's FolderLock. `stop` unmounts; it is
-  /// called on a connection's thread and must not wait for this object. Both must outlive the server.
+  /// Replaces a socket that a killed process left: the caller holds the vault's FolderLock. `unmount` is called on a
+  /// connection's thread and must not wait for this object. `vault` must outlive the server.
   static Result<std::unique_ptr<ControlServer>> listen(const std::string& path, vault::Vault& vault,
-                                                       std::function<void()> stop);
+                                                       std::function<Result<void>(bool lazy)> unmount);
   /// Ends every connection and waits for its thread.
   ~ControlServer();
 

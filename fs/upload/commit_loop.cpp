@@ -1,6 +1,7 @@
 #include "fs/upload/commit_loop.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "common/base/limits.h"
@@ -108,17 +109,45 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
     return;
   }
   log::error("commit_refused", {{"why", error.what}, {"fault", fault_name(error.fault)}});
+  refused(error, epoch);
+}
+
+void CommitLoop::refused(const Error& error, std::uint64_t epoch) {
   if (error.fault != Fault::refused) {
     state_->set_problem("commit", error);
+    pause(kPause);
+    return;
+  }
+  if (error.code == ENOENT) {  // A chunk that the server acknowledged is not there: its disk was set back.
+    const Result<void> found = send_lost_chunks_again();
+    if (!found) state_->set_problem("commit", found.error());
     pause(kPause);
     return;
   }
   {
     const MutexLock lock(state_->mutex);
     if (state_->epoch == epoch) state_->epoch.reset();
-    state_->problems.insert_or_assign("lease", error);
   }
-  lease_lost_(error);
+  lease_doubted_(error);
+}
+
+Result<void> CommitLoop::send_lost_chunks_again() {
+  COFFER_TRY(const std::optional<Bytes> pending, parts_.tree.pending_commit());
+  if (!pending) return {};
+  COFFER_TRY(object::Commit commit, object::decode_commit(*pending));
+  COFFER_TRY(const std::vector<rpc::HaveState> states, rpc::wait<std::vector<rpc::HaveState>>([&](auto done) {
+               parts_.remote.have(commit.added, steady_clock::now() + limits::kRequestDeadline, std::move(done));
+             }));
+  std::vector<object::ChunkId> lost;
+  for (std::size_t i = 0; i < states.size() && i < commit.added.size(); ++i) {
+    if (!states[i].stored) lost.push_back(commit.added[i]);
+  }
+  COFFER_DO(parts_.tree.commit_refused());
+  COFFER_DO(parts_.tree.chunks_lost(lost));
+  const MutexLock lock(state_->mutex);
+  state_->chunks_wanted = true;
+  state_->changed.notify_all();
+  return {};
 }
 
 void CommitLoop::pause(std::chrono::milliseconds time) {

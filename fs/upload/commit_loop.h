@@ -12,8 +12,9 @@ namespace coffer::upload {
 
 class CommitLoop {
  public:
-  CommitLoop(const Parts& parts, std::shared_ptr<Uploader::State> state, std::function<void(const Error&)> lease_lost)
-      : parts_(parts), state_(std::move(state)), lease_lost_(std::move(lease_lost)) {}
+  CommitLoop(const Parts& parts, std::shared_ptr<Uploader::State> state,
+             std::function<void(const Error&)> lease_doubted)
+      : parts_(parts), state_(std::move(state)), lease_doubted_(std::move(lease_doubted)) {}
 
   /// Returns when the state says `stopping`.
   void run();
@@ -21,11 +22,13 @@ class CommitLoop {
  private:
   Result<std::optional<Bytes>> next(std::uint64_t epoch);
   void append(Bytes commit, std::uint64_t epoch);
+  void refused(const Error& error, std::uint64_t epoch);
+  Result<void> send_lost_chunks_again();
   void pause(std::chrono::milliseconds time);
 
   Parts parts_;
   std::shared_ptr<Uploader::State> state_;
-  std::function<void(const Error&)> lease_lost_;
+  std::function<void(const Error&)> lease_doubted_;
 };
 
 }  // namespace coffer::upload

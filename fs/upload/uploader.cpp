@@ -13,7 +13,10 @@ namespace coffer::upload {
 class Uploader::Threads {
  public:
   Threads(const Parts& parts, Hooks hooks_given, std::shared_ptr<State> state)
-      : hooks(std::move(hooks_given)), tree(parts.tree), chunks(parts, state), commits(parts, state, hooks.lease_lost) {}
+      : hooks(std::move(hooks_given)),
+        tree(parts.tree),
+        chunks(parts, state),
+        commits(parts, state, hooks.lease_doubted) {}
 
   Hooks hooks;
   meta::Tree& tree;
@@ -56,6 +59,11 @@ void Uploader::set_epoch(std::optional<std::uint64_t> epoch) {
   if (epoch) state_->problems.erase("lease");
   state_->chunks_wanted = state_->commit_wanted = true;
   state_->changed.notify_all();
+}
+
+void Uploader::give_up(const Error& why) {
+  set_epoch(std::nullopt);
+  state_->set_problem("lease", why);
 }
 
 Result<void> Uploader::wait_committed(InodeId inode, Deadline deadline, std::stop_token stop) {

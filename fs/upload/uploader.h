@@ -43,7 +43,8 @@ struct Parts {
 struct Hooks {
   std::function<Result<void>()> flush_all;         ///< Everything written so far becomes spooled and owed.
   std::function<Result<void>()> seal_open_chunks;  ///< What is being batched becomes owed now.
-  std::function<void(const Error&)> lease_lost;    ///< The server no longer takes commits of this lease.
+  /// The server no longer takes commits of this lease; set_epoch() gives the next one.
+  std::function<void(const Error&)> lease_doubted;
 };
 
 struct Progress {
@@ -73,6 +74,8 @@ class Uploader {
   void link_changed();
   /// The lease's epoch; nothing is sent without one.
   void set_epoch(std::optional<std::uint64_t> epoch);
+  /// Nothing can be sent any more: waiters get `why`.
+  void give_up(const Error& why);
 
   /// Returns when what was flushed of `inode` before the call is committed: its content, attributes and names.
   ///

@@ -83,7 +83,7 @@ void Lease::lose(const std::string& why) {
     changed_.notify_all();
   }
   log::error("lease_lost", {{"why", why}});
-  hooks_.gone();
+  hooks_.gone(why);
 }
 
 void Lease::link_changed() {
@@ -146,13 +146,19 @@ void Lease::renew(std::uint64_t epoch) {
   }
   if (ttl.error().fault == Fault::offline || ttl.error().fault == Fault::stopped) return;
   log::warn("lease_not_renewed", {{"why", ttl.error().what}});
+  doubt();
+}
+
+// It ran out, perhaps unnoticed by anyone.
+void Lease::doubt() {
   {
     const MutexLock lock(mutex_);
     if (state_ != LeaseState::held) return;
-    state_ = LeaseState::none;  // It ran out, perhaps unnoticed by anyone: ask for it anew.
-    next_ = {};
+    state_ = LeaseState::none;
+    next_ = steady_clock::now() + kRetry;
+    changed_.notify_all();
   }
-  hooks_.gone();
+  hooks_.gone(std::nullopt);
 }
 
 }  // namespace coffer::vault

@@ -25,8 +25,8 @@ struct LeaseHooks {
   /// The server granted `epoch`: read the log up to its head before anything is sent. Fault::refused or Fault::corrupt:
   /// the lease is of no use (lost).
   std::function<Result<void>(std::uint64_t epoch)> granted;
-  /// Nothing may be sent for now.
-  std::function<void()> gone;
+  /// Nothing may be sent: for now, or with a reason, any more.
+  std::function<void(const std::optional<std::string>& why_lost)> gone;
   /// After each renewal, about every ten seconds.
   std::function<void()> renewed;
 };
@@ -45,8 +45,8 @@ class Lease {
   void stop();
   /// Gives it back, within `deadline`.
   void release(rpc::Deadline deadline);
-  /// The server took another's commit, or refused ours.
-  void lose(const std::string& why);
+  /// The server refused a commit of ours: asks for the lease anew, which tells whether another has it.
+  void doubt();
   void link_changed();
 
   LeaseState state() const;
@@ -56,6 +56,7 @@ class Lease {
  private:
   void run();
   void renew(std::uint64_t epoch);
+  void lose(const std::string& why);
 
   rpc::Client& client_;
   LeaseHooks hooks_;

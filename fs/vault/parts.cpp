@@ -124,14 +124,20 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   uploader = std::make_unique<upload::Uploader>(
       upload::Parts{*tree, *spool, *sealer, *remote, settings.id},
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
-                    [this](const Error& why) { lease->lose(why.what); }});
+                    [this](const Error&) { lease->doubt(); }});
   follower = std::make_unique<Follower>(*tree, *sealer, *client, [this](const meta::Changed& changed) {
     const MutexLock guard(mutex_);
     if (invalidate_) invalidate_(changed);
   });
-  lease = std::make_unique<Lease>(*client,
-                                  LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
-                                             [this] { uploader->set_epoch(std::nullopt); }, [this] { keep_up(); }});
+  lease = std::make_unique<Lease>(*client, LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
+                                                      [this](const std::optional<std::string>& why_lost) {
+                                                        if (why_lost) {
+                                                          uploader->give_up({Fault::refused, EROFS, *why_lost});
+                                                        } else {
+                                                          uploader->set_epoch(std::nullopt);
+                                                        }
+                                                      },
+                                                      [this] { keep_up(); }});
   COFFER_DO(committer->start());
   fetcher->start();
   return {};
