@@ -50,10 +50,20 @@ void DirtyRange::copy_to(std::uint64_t offset, MutableByteView into) const {
   }
 }
 
+void DirtyRange::drop_before(std::uint64_t offset) {
+  begin_ = std::clamp(offset, begin_, end_);
+  blocks_.erase(blocks_.begin(), first_beyond(blocks_, begin_));
+}
+
 std::uint64_t DirtyFile::bytes() const {
   std::uint64_t sum = 0;
   for (const DirtyRange& range : ranges) sum += range.bytes();
   return sum;
+}
+
+void DirtyFile::drop_before(std::uint64_t offset) {
+  std::erase_if(ranges, [offset](const DirtyRange& range) { return range.end() <= offset; });
+  if (!ranges.empty()) ranges.front().drop_before(offset);
 }
 
 Buffer::Buffer(std::size_t bytes_max) : budget_(std::make_shared<Budget>(bytes_max)) {}
@@ -211,18 +221,13 @@ void Buffer::drop_if_empty(InodeId inode) {
   if (found != files_.end() && found->second.blocks.empty()) files_.erase(found);
 }
 
-std::uint64_t Buffer::size_of(InodeId inode) const {
+Summary Buffer::summary(InodeId inode) const {
   const MutexLock lock(mutex_);
   const auto found = files_.find(inode);
-  if (found == files_.end()) return 0;
-  const auto& [at, last] = *found->second.blocks.rbegin();
-  return at + last.bytes;
-}
-
-std::optional<std::int64_t> Buffer::mtime_of(InodeId inode) const {
-  const MutexLock lock(mutex_);
-  const auto found = files_.find(inode);
-  return found == files_.end() ? std::nullopt : found->second.mtime_ns;
+  if (found == files_.end()) return {};
+  const File& file = found->second;
+  const auto& [at, last] = *file.blocks.rbegin();
+  return {.end = at + last.bytes, .bytes = file.bytes, .mtime_ns = file.mtime_ns};
 }
 
 void Buffer::forget_mtime(InodeId inode) {

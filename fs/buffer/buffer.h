@@ -37,6 +37,8 @@ class DirtyRange {
   std::uint64_t bytes() const { return end_ - begin_; }
   /// Copies what lies at `offset`, an offset in the file; all of `into` is inside the range.
   void copy_to(std::uint64_t offset, MutableByteView into) const;
+  /// Lets go of the memory below `offset`.
+  void drop_before(std::uint64_t offset);
 
  private:
   friend class Buffer;
@@ -51,6 +53,14 @@ struct DirtyFile {
   std::vector<DirtyRange> ranges;        ///< Ascending, with gaps between them.
   std::optional<std::int64_t> mtime_ns;  ///< Of the last write, unless mtime was set explicitly since.
   std::uint64_t bytes() const;
+  /// Lets go of the memory below `offset`.
+  void drop_before(std::uint64_t offset);
+};
+
+struct Summary {
+  std::uint64_t end = 0;                 ///< The highest buffered end.
+  std::uint64_t bytes = 0;               ///< Buffered bytes.
+  std::optional<std::int64_t> mtime_ns;  ///< As in DirtyFile.
 };
 
 /// What a write found and left.
@@ -85,9 +95,8 @@ class Buffer {
   /// Drops the file.
   void discard(InodeId inode);
 
-  /// The highest buffered end, 0 where nothing is: the tree's size may lag behind it.
-  std::uint64_t size_of(InodeId inode) const;
-  std::optional<std::int64_t> mtime_of(InodeId inode) const;
+  /// Zeros where nothing is buffered. The tree's size and mtime may lag behind.
+  Summary summary(InodeId inode) const;
   /// mtime was set explicitly: the writes so far no longer say it.
   void forget_mtime(InodeId inode);
   std::vector<InodeId> inodes() const;                        ///< Files with buffered bytes.

@@ -90,9 +90,9 @@ class Committer : public spool::PlainChunks {
   Result<Attributes> change(InodeId inode, const meta::AttributeChange& change);
   /// Tree::attributes(), with size and mtime of what is buffered.
   Result<Attributes> attributes(InodeId inode);
-  /// Lays what is buffered over attributes that came from the tree *after* `buffered(inode)` was asked.
+  /// Only what is buffered: ask before the tree, and lay it over what the tree says.
   struct Buffered {
-    std::uint64_t bytes = 0;  ///< The highest buffered end.
+    std::uint64_t bytes = 0;  ///< The highest buffered end, 0 where nothing is.
     std::optional<std::int64_t> mtime_ns;
   };
   Buffered buffered(InodeId inode) const;

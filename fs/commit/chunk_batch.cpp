@@ -1,0 +1,156 @@
+#include "fs/commit/chunk_batch.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/limits.h"
+#include "common/base/log.h"
+#include "common/base/mutex.h"
+
+namespace coffer::commit {
+
+struct ChunkBatch::Sealing {
+  Mutex mutex;
+  Condition done;
+  std::optional<Result<spool::SpooledChunk>> outcome GUARDED_BY(mutex);
+
+  const Result<spool::SpooledChunk>& wait() {
+    const MutexLock lock(mutex);
+    while (!outcome) done.wait(mutex);
+    return *outcome;  // Set once, never changed.
+  }
+};
+
+ChunkBatch::ChunkBatch(const Parts& parts) : parts_(parts) {}
+
+ChunkBatch::~ChunkBatch() {
+  if (is_recorded_) return;
+  for (const Planned& planned : planned_) {
+    if (!planned.chunk_index) let_go(planned.extent);
+  }
+  for (const meta::PieceAt& piece : batched_) parts_.tree.let_go(piece);
+  for (const ChunkKey key : keys_) parts_.tree.let_go(key);
+  for (std::size_t index = 0; index < chunks_.size(); ++index) {
+    const auto& spooled = chunks_[index]->wait();
+    if (!spooled) continue;
+    if (auto dropped = parts_.spool.drop(spooled->id()); !dropped) {
+      log::warn("spool drop failed", {{"error", dropped.error().what}});
+    }
+  }
+}
+
+void ChunkBatch::let_go(const Extent& found) {
+  parts_.tree.let_go(meta::PieceAt{found.chunk, found.chunk_offset, found.bytes});
+}
+
+Result<void> ChunkBatch::add(FileOffset at, ByteView piece) {
+  Planned planned;
+  planned.extent.at = at;
+  planned.extent.bytes = static_cast<std::uint32_t>(piece.size());
+  if (piece.size() >= kFoundPieceBytesMin) {
+    const chunk::PieceHash hash = parts_.pieces.hash(piece);
+    planned.extent.piece = PieceId(hash.array());
+    if (const auto own = own_pieces_.find(hash); own != own_pieces_.end()) {
+      planned.extent.chunk_offset = planned_[own->second].extent.chunk_offset;
+      planned.chunk_index = planned_[own->second].chunk_index;
+      planned_.push_back(planned);
+      return {};
+    }
+    COFFER_TRY(const std::optional<meta::PieceAt> found, parts_.tree.find_piece(*planned.extent.piece));
+    if (found && found->bytes != piece.size()) parts_.tree.let_go(*found);
+    if (found && found->bytes == piece.size()) {
+      planned.extent.chunk = found->chunk;
+      planned.extent.chunk_offset = found->chunk_offset;
+      planned_.push_back(planned);
+      return {};
+    }
+    own_pieces_.emplace(hash, planned_.size());
+  }
+  planned.extent.chunk_offset = static_cast<std::uint32_t>(filling_.size());
+  planned.chunk_index = chunks_.size();
+  planned_.push_back(planned);
+  if (filling_.empty()) filling_.reserve(std::min(piece.size() * 8, limits::kChunkPlainBytesTarget * 2));
+  append(filling_, piece);
+  new_bytes_ += piece.size();
+  if (filling_.size() >= limits::kChunkPlainBytesTarget) seal_filling();
+  return {};
+}
+
+/// Seals in the pool what has been gathered.
+void ChunkBatch::seal_filling() {
+  auto sealing = std::make_shared<Sealing>();
+  chunks_.push_back(sealing);
+  auto plain = std::make_shared<Bytes>(std::exchange(filling_, {}));
+  parts_.pool.run([sealing, plain, &spool = parts_.spool, &sealer = parts_.sealer] {
+    auto outcome = spool.put(sealer.seal(*plain));
+    const MutexLock lock(sealing->mutex);
+    sealing->outcome.emplace(std::move(outcome));
+    sealing->done.notify_all();
+  });
+}
+
+/// Takes back what lies at or behind the first piece of the chunk that is not full.
+void ChunkBatch::leave_filling() {
+  const auto first = std::find_if(planned_.begin(), planned_.end(),
+                                  [&](const Planned& planned) { return planned.chunk_index == chunks_.size(); });
+  for (auto planned = first; planned != planned_.end(); ++planned) {
+    if (!planned->chunk_index) let_go(planned->extent);
+  }
+  planned_.erase(first, planned_.end());
+  filling_.clear();
+}
+
+Result<void> ChunkBatch::wait_for_sealing() {
+  Result<void> first_failure;
+  for (const auto& sealing : chunks_) {
+    const auto& outcome = sealing->wait();
+    if (!outcome && first_failure) first_failure = Error(outcome.error());
+  }
+  return first_failure;
+}
+
+/// Puts the last rest into the open chunk.
+Result<void> ChunkBatch::batch_filling() {
+  std::vector<Range> pieces;  // One for each extent: a repetition uses up a keep of its own.
+  std::vector<Planned*> in_rest;
+  for (Planned& planned : planned_) {
+    if (planned.chunk_index != chunks_.size()) continue;
+    const std::uint64_t begin = planned.extent.chunk_offset;
+    pieces.push_back({begin, begin + planned.extent.bytes});
+    in_rest.push_back(&planned);
+  }
+  COFFER_TRY(const meta::PieceAt at, parts_.open_chunks.append(filling_, pieces));
+  for (Planned* planned : in_rest) {
+    planned->extent.chunk = at.chunk;
+    planned->extent.chunk_offset += at.chunk_offset;
+    batched_.push_back({at.chunk, planned->extent.chunk_offset, planned->extent.bytes});
+  }
+  return {};
+}
+
+Result<std::vector<Extent>> ChunkBatch::finish(Rest rest, Priority priority) {
+  if (!filling_.empty() && rest == Rest::leave) leave_filling();
+  if (filling_.size() >= kRestBytesMin) seal_filling();
+  COFFER_DO(wait_for_sealing());
+  if (!filling_.empty()) COFFER_DO(batch_filling());
+  for (const auto& sealing : chunks_) {
+    const spool::SpooledChunk& spooled = *sealing->wait();
+    COFFER_TRY(const ChunkKey key,
+               parts_.tree.add_spooled_chunk(spooled.id(), spooled.sealed_bytes(), spooled.plain_bytes(), priority));
+    keys_.push_back(key);
+  }
+  std::vector<Extent> extents;
+  extents.reserve(planned_.size());
+  for (Planned& planned : planned_) {
+    if (planned.chunk_index && *planned.chunk_index < chunks_.size()) {
+      planned.extent.chunk = keys_[*planned.chunk_index];
+    }
+    extents.push_back(planned.extent);
+  }
+  return extents;
+}
+
+void ChunkBatch::recorded() { is_recorded_ = true; }
+
+}  // namespace coffer::commit

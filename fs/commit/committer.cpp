@@ -1,0 +1,321 @@
+#include "fs/commit/committer.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <limits>
+#include <thread>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/base/mutex.h"
+#include "fs/commit/background.h"
+#include "fs/commit/chunk_batch.h"
+#include "fs/commit/inode_locks.h"
+#include "fs/commit/open_chunks.h"
+#include "fs/commit/range_cutter.h"
+#include "fs/commit/sealing_pool.h"
+
+namespace coffer::commit {
+namespace {
+
+/// New plain bytes that one transaction of the tree records: what is being sealed and not yet forgotten stays bounded,
+/// and a nearly full spool takes what it can.
+constexpr std::size_t kPartBytesMax = 16u << 20;
+/// Files above this are bulk: they may wait for others.
+constexpr std::uint64_t kBulkFileBytes = 64u << 20;
+/// Owed chunks looked for in the spool at a start; more than any spool holds.
+constexpr std::size_t kOwedChunksMax = 10'000'000;
+/// How long a writer waits before it looks again whether the Committer stops.
+constexpr auto kWaitSlice = std::chrono::milliseconds(200);
+
+std::int64_t now_ns(os::Clock& clock) { return clock.now().time_since_epoch().count(); }
+
+/// Sealed bytes that `plain_bytes` may become: headers and tags, and Padmé's padding.
+std::uint64_t sealed_bytes_at_most(std::uint64_t plain_bytes) { return plain_bytes + plain_bytes / 8 + (1u << 20); }
+
+}  // namespace
+
+struct Committer::State {
+  State(const Parts& its_parts, const CommitterOptions& its_options);
+
+  // The line (STYLE.md section 3): how bytes become `spooled`.
+  Result<Mark> commit(InodeId inode, Rest rest);
+  Result<bool> commit_part(buffer::DirtyFile& dirty, Rest rest, Mark& mark);
+  Priority priority_of(InodeId inode);
+
+  Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop);
+  Result<void> wait_for_room(std::size_t bytes, os::SteadyTime deadline, const std::stop_token& stop);
+  Result<void> make_room(InodeId inode);
+  bool is_pressed() const { return buffer.used_bytes() > buffer.bytes_max() / 4 * 3; }
+  Result<void> look_for_owed_chunks();
+  void tell_owed() const {
+    if (on_owed) on_owed();
+  }
+
+  const Parts parts;
+  const CommitterOptions options;
+  std::function<void()> on_owed;
+  std::atomic<bool> stopping = false;
+  buffer::Buffer buffer;
+  InodeLocks inode_locks;
+  RangeCutter cutter;
+  OpenChunks open_chunks;
+  mutable Mutex damage_mutex;
+  std::vector<std::string> damage GUARDED_BY(damage_mutex);
+  SealingPool pool;
+  Background background;
+};
+
+Committer::State::State(const Parts& its_parts, const CommitterOptions& its_options)
+    : parts(its_parts),
+      options(its_options),
+      // What is buffered must find room in the spool, whatever its size.
+      buffer(std::min<std::size_t>(its_options.buffer_bytes_max, its_parts.spool.bytes_max() / 4)),
+      cutter(its_parts.chunker_key),
+      open_chunks({parts.tree, parts.spool, parts.staging, parts.sealer, parts.clock}, options.open_chunk_delay,
+                  [this] { background.wake(); }),
+      pool(its_options.sealing_threads),
+      background({.commit_run = [this](InodeId inode) -> Result<void> {
+                    COFFER_DO(commit(inode, Rest::leave));
+                    return {};
+                  },
+                  .find_pressing = [this] { return is_pressed() ? buffer.largest() : std::nullopt; },
+                  .make_room = [this](InodeId inode) { return make_room(inode); },
+                  .seal_due =
+                      [this] {
+                        auto sealed = open_chunks.seal_due();
+                        tell_owed();
+                        return sealed;
+                      },
+                  .next_due = [this] { return open_chunks.next_due(); }}) {}
+
+// ---- the line ------------------------------------------------------------------------------------------------------
+
+/// Makes what was written to `inode` spooled, and owed to the server; with Rest::leave all but what may yet grow.
+Result<Mark> Committer::State::commit(InodeId inode, Rest rest) {
+  const InodeLocks::Held one_at_a_time(inode_locks, inode);
+  Mark mark = parts.tree.mark();
+  buffer::DirtyFile dirty = buffer.snapshot(inode);
+  bool has_more = !dirty.ranges.empty();
+  while (has_more) {
+    COFFER_TRY(has_more, commit_part(dirty, rest, mark));
+  }
+  return mark;
+}
+
+/// Commits up to kPartBytesMax new bytes and takes them out of `dirty`. False when nothing is left to do.
+Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Rest rest, Mark& mark) {
+  ChunkBatch batch({parts.tree, parts.spool, parts.sealer, parts.pieces, pool, open_chunks});
+  bool has_more = false;
+  for (const buffer::DirtyRange& range : dirty.ranges) {
+    if (batch.new_bytes() >= kPartBytesMax) has_more = true;
+    if (has_more) break;
+    COFFER_TRY(has_more, cutter.cut(range, rest == Rest::commit, [&](FileOffset at, ByteView piece) -> Result<bool> {
+      COFFER_DO(batch.add(at, piece));
+      return batch.new_bytes() < kPartBytesMax;
+    }));
+  }
+  meta::Content content{.extents = {}, .replaced = {}, .bytes = 0, .mtime_ns = dirty.mtime_ns};
+  const Priority priority = batch.new_bytes() >= kRestBytesMin ? priority_of(dirty.inode) : Priority::normal;
+  COFFER_TRY(content.extents, batch.finish(has_more ? Rest::leave : rest, priority));
+  if (content.extents.empty()) return false;
+  for (const Extent& extent : content.extents) {
+    if (content.replaced.empty() || content.replaced.back().end != extent.at.value()) {
+      content.replaced.push_back({extent.at.value(), extent.at.value()});
+    }
+    content.replaced.back().end = content.bytes = extent.end().value();
+  }
+
+  auto recorded = parts.tree.record(dirty.inode, content);
+  if (!recorded && recorded.error().fault == Fault::answer && recorded.error().code == ENOENT) {
+    buffer.discard(dirty.inode);  // The file was removed, and nobody has it open.
+    return false;
+  }
+  COFFER_TRY(mark, std::move(recorded));
+  batch.recorded();
+  for (const Range& range : content.replaced) {
+    // Only now: after a failure above, the next flush finds the bytes here.
+    buffer.forget(dirty.inode, dirty.version, range);
+  }
+  dirty.drop_before(content.bytes);
+  tell_owed();
+  return has_more;
+}
+
+Priority Committer::State::priority_of(InodeId inode) {
+  if (const auto chosen = parts.tree.xattr(inode, "user.coffer.priority")) {
+    if (*chosen == "high") return Priority::high;
+    if (*chosen == "low") return Priority::low;
+    return Priority::normal;
+  }
+  const auto attributes = parts.tree.attributes(inode);
+  const std::uint64_t recorded_bytes = attributes ? attributes->bytes : 0;
+  return std::max(recorded_bytes, buffer.summary(inode).end) > kBulkFileBytes ? Priority::bulk : Priority::normal;
+}
+
+// ---- room ----------------------------------------------------------------------------------------------------------
+
+Result<void> Committer::State::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop) {
+  const os::SteadyTime deadline = std::chrono::steady_clock::now() + options.full_wait;
+  while (!bytes.empty()) {
+    // A write that alone is larger than the buffer goes in parts.
+    const ByteView part = bytes.first(std::min(bytes.size(), buffer.bytes_max() / 4));
+    COFFER_DO(wait_for_room(part.size(), deadline, stop));
+    const buffer::Written written = buffer.write(inode, at, part, now_ns(parts.clock));
+    if (!written.accepted) continue;
+    if (written.run_bytes >= options.run_bytes) background.commit_soon(inode);
+    if (is_pressed()) background.wake();
+    at = FileOffset(at.value() + part.size());
+    bytes = bytes.subspan(part.size());
+  }
+  return {};
+}
+
+/// In the buffer, and in the spool for all that is buffered: what is accepted can be kept.
+Result<void> Committer::State::wait_for_room(std::size_t bytes, os::SteadyTime deadline, const std::stop_token& stop) {
+  for (;;) {
+    if (stopping) return Error{Fault::stopped, 0, "the vault is being closed"};
+    const os::SteadyTime slice_end = std::min(deadline, std::chrono::steady_clock::now() + kWaitSlice);
+    const std::uint64_t needed = sealed_bytes_at_most(buffer.used_bytes() + open_chunks.open_bytes() + bytes);
+    Result<void> room = parts.spool.wait_for_room(std::min(needed, parts.spool.bytes_max()), slice_end, stop);
+    if (room) room = buffer.wait_for_room(bytes, slice_end, stop);
+    if (room || room.error().fault != Fault::full || slice_end == deadline) return room;
+    background.wake();
+  }
+}
+
+/// Takes as much of the file out of the buffer as can be cut well, or else all of it.
+Result<void> Committer::State::make_room(InodeId inode) {
+  const std::uint64_t before = buffer.summary(inode).bytes;
+  COFFER_DO(commit(inode, Rest::leave));
+  if (buffer.summary(inode).bytes < before) return {};
+  COFFER_DO(commit(inode, Rest::commit));
+  return {};
+}
+
+/// A chunk that is owed and is not in the spool is lost: a power cut, or damage to the local disk.
+Result<void> Committer::State::look_for_owed_chunks() {
+  COFFER_TRY(const std::vector<ChunkRow> owed, parts.tree.owed_chunks(kOwedChunksMax, [](ChunkKey) { return false; }));
+  for (const ChunkRow& chunk : owed) {
+    if (parts.spool.contains(chunk.id)) continue;
+    log::error("owed chunk lost", {{"chunk", chunk.id.hex()}});
+    const MutexLock lock(damage_mutex);
+    damage.push_back("chunk " + chunk.id.hex() + ": owed to the server and lost from the spool");
+  }
+  return {};
+}
+
+// ---- the Committer -------------------------------------------------------------------------------------------------
+
+Committer::Committer(const Parts& parts, const CommitterOptions& options)
+    : state_(std::make_unique<State>(parts, options)) {}
+
+Committer::~Committer() { stop(); }
+
+void Committer::on_owed(std::function<void()> hook) { state_->on_owed = std::move(hook); }
+
+Result<void> Committer::start() {
+  COFFER_TRY(std::vector<std::string> damage, state_->open_chunks.recover());
+  {
+    const MutexLock lock(state_->damage_mutex);
+    state_->damage = std::move(damage);
+  }
+  COFFER_DO(state_->look_for_owed_chunks());
+  state_->background.start(std::max(2u, std::thread::hardware_concurrency()));
+  return {};
+}
+
+void Committer::stop() {
+  state_->stopping = true;
+  state_->background.stop();
+}
+
+Result<void> Committer::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop) {
+  return state_->write(inode, at, bytes, stop);
+}
+
+Result<Mark> Committer::flush(InodeId inode) { return state_->commit(inode, Rest::commit); }
+
+Result<void> Committer::flush_all() {
+  Result<void> first_failure;
+  for (const InodeId inode : state_->buffer.inodes()) {
+    auto flushed = flush(inode);
+    if (!flushed && first_failure) first_failure = std::move(flushed).error();
+  }
+  auto sealed = seal_open_chunks();
+  return first_failure ? std::move(sealed) : std::move(first_failure);
+}
+
+Result<void> Committer::seal_open_chunks() {
+  auto sealed = state_->open_chunks.seal_all();
+  state_->tell_owed();
+  return sealed;
+}
+
+Result<Attributes> Committer::change(InodeId inode, const meta::AttributeChange& change) {
+  if (change.bytes || change.mtime_ns) {
+    const InodeLocks::Held one_at_a_time(state_->inode_locks, inode);
+    COFFER_DO(state_->parts.tree.change(inode, change));
+    if (change.bytes) state_->buffer.truncate(inode, *change.bytes);
+    state_->buffer.forget_mtime(inode);
+  } else {
+    COFFER_DO(state_->parts.tree.change(inode, change));
+  }
+  state_->tell_owed();
+  return attributes(inode);
+}
+
+Result<Attributes> Committer::attributes(InodeId inode) {
+  const buffer::Summary buffered = state_->buffer.summary(inode);
+  COFFER_TRY(Attributes attributes, state_->parts.tree.attributes(inode));
+  attributes.bytes = std::max(attributes.bytes, buffered.end);
+  attributes.allocated_bytes = std::min(attributes.allocated_bytes + buffered.bytes, attributes.bytes);
+  if (buffered.mtime_ns) attributes.mtime_ns = *buffered.mtime_ns;
+  if (buffered.mtime_ns) attributes.ctime_ns = std::max(attributes.ctime_ns, *buffered.mtime_ns);
+  return attributes;
+}
+
+Result<Mark> Committer::record(InodeId inode, const meta::Content& content) {
+  const InodeLocks::Held one_at_a_time(state_->inode_locks, inode);
+  COFFER_TRY(const Mark mark, state_->parts.tree.record(inode, content));
+  for (const Range& range : content.replaced) state_->buffer.punch(inode, range);
+  for (const Extent& extent : content.extents) {
+    state_->buffer.punch(inode, {extent.at.value(), extent.end().value()});
+  }
+  state_->tell_owed();
+  return mark;
+}
+
+Committer::Buffered Committer::buffered(InodeId inode) const {
+  const buffer::Summary summary = state_->buffer.summary(inode);
+  return {.bytes = summary.end, .mtime_ns = summary.mtime_ns};
+}
+
+void Committer::discard(InodeId inode) { state_->buffer.discard(inode); }
+
+std::vector<Range> Committer::read_buffered(InodeId inode, FileOffset at, MutableByteView into) const {
+  return state_->buffer.read(inode, at, into);
+}
+
+Result<bool> Committer::read_open(ChunkKey chunk, std::uint32_t offset, MutableByteView into) {
+  return state_->open_chunks.read(chunk, offset, into);
+}
+
+void Committer::chunk_dropped(const ChunkRow& chunk) {
+  if (chunk.state == ChunkState::open) return;  // OpenChunks let it go, and removes its staging file itself.
+  if (auto dropped = state_->parts.spool.drop(chunk.id); !dropped) {
+    log::warn("spool drop failed", {{"error", dropped.error().what}});
+  }
+}
+
+std::size_t Committer::buffered_bytes() const { return state_->buffer.used_bytes(); }
+std::size_t Committer::buffered_files() const { return state_->buffer.inodes().size(); }
+std::uint64_t Committer::open_chunk_bytes() const { return state_->open_chunks.open_bytes(); }
+
+std::vector<std::string> Committer::damage() const {
+  const MutexLock lock(state_->damage_mutex);
+  return state_->damage;
+}
+
+}  // namespace coffer::commit

@@ -1,0 +1,40 @@
+// Cuts a buffered range into pieces through a window, so that a long range is never in one stretch of memory twice.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "common/base/bytes.h"
+#include "common/base/mutex.h"
+#include "common/base/result.h"
+#include "common/crypto/wipe.h"
+#include "fs/buffer/buffer.h"
+#include "fs/chunk/chunker.h"
+#include "fs/value/ids.h"
+
+namespace coffer::commit {
+
+/// Thread-safe: each call has a Chunker of its own.
+class RangeCutter {
+ public:
+  /// Takes one piece; false to stop behind it. The view is valid during the call.
+  using Take = std::function<Result<bool>(FileOffset at, ByteView piece)>;
+
+  /// `chunker_key` must outlive it.
+  explicit RangeCutter(const crypto::Secret& chunker_key) : chunker_key_(chunker_key) {}
+
+  /// Gives `take` the pieces of `range` in order: the same pieces as one cut over all of it. With `to_the_end` false,
+  /// bytes behind the last certain cut are left. True if `take` stopped it before the end.
+  Result<bool> cut(const buffer::DirtyRange& range, bool to_the_end, const Take& take);
+
+ private:
+  std::unique_ptr<chunk::Chunker> borrow();
+  void give_back(std::unique_ptr<chunk::Chunker> chunker);
+
+  const crypto::Secret& chunker_key_;
+  Mutex mutex_;
+  std::vector<std::unique_ptr<chunk::Chunker>> idle_ GUARDED_BY(mutex_);
+};
+
+}  // namespace coffer::commit
