@@ -1,7 +1,8 @@
 // Chunks in append-only pack files with an index that can be rebuilt from them; PACKS.md has the bytes.
 //
 // The server's store and the client's spool both stand on it. Folder: NNNNNNNN.pack (records, up to `pack_bytes_max`
-// each) and index.db (SQLite, synchronous=OFF: it is brought in step with the packs at every open()).
+// each), index.db (SQLite: it is brought in step with the packs at every open(), and made anew where it is damaged or
+// gone) and lock.
 #pragma once
 
 #include <cstdint>
@@ -31,40 +32,52 @@ struct StoredChunk {
 struct ScanReport {
   std::uint64_t chunks = 0;
   std::uint64_t bytes = 0;
-  std::vector<object::ChunkId> bad;  ///< Payload does not match its id (only with read_data).
-  std::vector<std::string> damage;   ///< Sentences: torn tails, records that cannot be read, packs without index rows.
+  std::vector<object::ChunkId> bad;  ///< Their record is gone or, with read_data, their payload is not theirs.
+  std::vector<std::string> damage;   ///< Sentences: what is no record, what the index lacks, missing packs.
 };
 
 /// Thread-safe. One process at a time may have a folder open (a lock file sees to it: Fault::refused).
+///
+/// Of concurrent append()s and remove()s one runs at a time; reads wait for none of them, and for no fsync.
 class PackStore {
  public:
-  /// Opens or makes the folder: finds a torn tail by scanning what the index has not seen and cuts it off.
+  /// Opens or makes the folder. Reads what the index has not seen, at most one pack after a kill -9, and cuts a torn
+  /// tail off. All that is found afterwards is on stable storage.
   static Result<std::unique_ptr<PackStore>> open(os::Disk& disk, std::string folder, const PackOptions& options);
+  /// As sync(), but a failure is only logged.
   ~PackStore();
 
-  /// Appends a chunk whose id the caller has checked. Not on stable storage before sync(). Appending an id that is
-  /// there already does nothing. Fault::full leaves the store as it was.
+  /// Appends a chunk whose id the caller has checked. It survives a kill -9 of this process; it is not on stable
+  /// storage before sync(). Appending an id that is there already does nothing. Fault::full leaves the store as it was.
+  /// Where a pack becomes full it waits for the fsync of that pack.
   Result<void> append(const object::ChunkId& id, ByteView bytes);
-  /// Returns when every append() that returned before this call is on stable storage; concurrent calls share one fsync.
+  /// Returns when every append() and remove() that returned before this call is on stable storage, and what was removed
+  /// has given its disk space back; concurrent calls share one fsync. After an fsync has failed, this, append() and
+  /// remove() fail until the store is opened anew, because what the kernel could not write may be lost.
   Result<void> sync();
 
   /// The chunk's length where it is there (appended, perhaps not synced).
   Result<std::optional<std::uint32_t>> find(const object::ChunkId& id);
   /// The bytes as stored, checked against their id: Fault::corrupt on a mismatch. Absent: answer(ENOENT).
   Result<Bytes> read(const object::ChunkId& id);
-  /// The same without the check, for ranges: `offset + bytes` within the chunk.
+  /// The same without the check, for ranges: `offset + bytes` within the chunk (else Fault::corrupt).
   Result<Bytes> read_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes);
-  /// Forgets the chunk and gives its disk space back (hole punching; a pack without chunks is deleted).
+  /// Forgets the chunk; absent, it does nothing. With the next sync() the chunk is gone for good and its disk space
+  /// given back (hole punching; a pack without chunks is deleted), after a crash before that it may be there again,
+  /// whole. Calls sync() by itself when 64 MiB wait for it.
   Result<void> remove(const object::ChunkId& id);
 
-  /// Calls `each` for every chunk in the index, in no order; stops at its first Error.
+  /// Calls `each` for every chunk that is there, in no order; stops at its first Error. Chunks that come or go
+  /// meanwhile may be among them or not. `each` may call this store.
   Result<void> for_each(const std::function<Result<void>(const StoredChunk&)>& each);
   std::uint64_t chunk_count() const;
-  std::uint64_t stored_bytes() const;  ///< Payload bytes in the index.
+  std::uint64_t stored_bytes() const;  ///< Payload bytes, without headers.
 
-  /// Walks every pack, compares it with the index and, with `read_data`, every payload with its id.
+  /// Calls sync(), then walks every pack, compares it with the index and, with `read_data`, every payload with its id.
+  /// Changes nothing. Others may use the store meanwhile.
   Result<ScanReport> check(bool read_data);
-  /// Throws the index of `folder` away and makes it anew from the packs. The store must not be open.
+  /// Throws the index of `folder` away and makes it anew from the packs, without looking at payloads. The store must
+  /// not be open (Fault::refused).
   static Result<ScanReport> rebuild_index(os::Disk& disk, const std::string& folder);
 
  private:

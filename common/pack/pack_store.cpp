@@ -1,0 +1,207 @@
+#include "common/pack/pack_store.h"
+
+#include <cerrno>
+#include <limits>
+#include <utility>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+#include "common/crypto/hash.h"
+#include "common/pack/record.h"
+#include "common/pack/recovery.h"
+#include "common/pack/store_state.h"
+#include "common/pack/walk.h"
+
+namespace coffer::pack {
+namespace {
+
+/// A damaged index is this machine's failure; Fault::corrupt would say that a chunk is.
+Error index_error(Error error) {
+  if (error.fault == Fault::corrupt) error = {Fault::local_io, EIO, std::move(error.what)};
+  return std::move(error).in("pack index");
+}
+
+}  // namespace
+
+PackStore::PackStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+PackStore::~PackStore() {
+  // Nobody waits for it, but the next open() has less to read.
+  if (Result<void> synced = state_->sync(); !synced) log::warn("pack.close", {{"why", synced.error().what}});
+}
+
+Result<std::unique_ptr<PackStore>> PackStore::open(os::Disk& disk, std::string folder, const PackOptions& options) {
+  COFFER_DO(disk.make_folder(folder));
+  COFFER_TRY(FolderLock lock, FolderLock::take(folder));
+  auto state = std::make_unique<State>(options, std::move(lock));
+  state->files = std::make_unique<PackFiles>(disk, folder);
+  ScanReport report;
+  COFFER_TRY(state->index, open_index(disk, folder, *state->files, report));
+  COFFER_DO(state->begin());
+  return std::unique_ptr<PackStore>(new PackStore(std::move(state)));
+}
+
+Result<ScanReport> PackStore::rebuild_index(os::Disk& disk, const std::string& folder) {
+  COFFER_TRY(const FolderLock lock, FolderLock::take(folder));
+  PackFiles files(disk, folder);
+  ScanReport report;
+  COFFER_DO(pack::rebuild_index(disk, folder, files, report));
+  return report;
+}
+
+/// Counts what the index has, and goes on with the last pack.
+Result<void> PackStore::State::begin() {
+  COFFER_TRY(const auto totals, index->totals());
+  COFFER_TRY(const std::vector<std::uint64_t> packs, files->list());
+  const MutexLock writing_lock(write_mutex);
+  const MutexLock lock(table_mutex);
+  for (const auto& [pack, total] : totals) {
+    live[pack] = total.chunks;
+    chunk_count += total.chunks;
+    stored_bytes += total.bytes;
+  }
+  if (packs.empty()) return {};
+  writing.number = packs.back();
+  COFFER_TRY(writing.file, files->get(writing.number));
+  COFFER_TRY(writing.end, writing.file->size());
+  written = writing;
+  synced_end = writing.end;
+  return {};
+}
+
+Result<void> PackStore::State::check_working() {
+  const MutexLock lock(table_mutex);
+  if (broken) return Error(*broken).in("a pack could not be synced earlier");
+  return {};
+}
+
+Result<std::optional<Location>> PackStore::State::locate(const object::ChunkId& id) {
+  {
+    const MutexLock lock(table_mutex);
+    if (const auto found = pending.find(id); found != pending.end()) return std::optional<Location>(found->second);
+    if (leaving.contains(id)) return std::optional<Location>();
+  }
+  Result<std::optional<Location>> found = index->find(id);
+  if (!found) return index_error(std::move(found).error());
+  return found;
+}
+
+Result<bool> PackStore::State::make_room(std::uint64_t record_bytes) {
+  const bool has_room = writing.end + record_bytes <= options.pack_bytes_max || writing.end == kPackHeaderBytes;
+  if (writing.file != nullptr && has_room) return false;
+  const bool closes = writing.file != nullptr;
+  if (closes) {
+    // Recovery relies on it: only the last pack may hold what is not on stable storage.
+    if (Result<void> synced = writing.file->sync(); !synced) {
+      const MutexLock lock(table_mutex);
+      broken = synced.error();
+      return std::move(synced).error();
+    }
+  }
+  CurrentPack next{.number = writing.number + 1, .file = nullptr, .end = kPackHeaderBytes};
+  COFFER_TRY(next.file, files->create(next.number));
+  writing = next;
+  const MutexLock lock(table_mutex);
+  written = next;
+  synced_end = 0;
+  folder_is_synced = false;
+  return closes;
+}
+
+Result<void> PackStore::State::write_record(const object::ChunkId& id, ByteView bytes) {
+  const Location at{.pack = writing.number, .offset = writing.end, .bytes = static_cast<std::uint32_t>(bytes.size())};
+  Result<void> done = writing.file->write_at(encode_record_header(id, at.bytes), at.offset);
+  if (done) done = writing.file->write_at(bytes, at.offset + kRecordHeaderBytes);
+  if (!done) {
+    (void)writing.file->truncate(at.offset);  // If that fails too, the next record or the next open() covers it.
+    return done;
+  }
+  writing.end += kRecordHeaderBytes + bytes.size();
+  const MutexLock lock(table_mutex);
+  written.end = writing.end;
+  pending.insert_or_assign(id, at);
+  live[at.pack] += 1;
+  chunk_count += 1;
+  stored_bytes += at.bytes;
+  changes += 1;
+  return {};
+}
+
+Result<void> PackStore::append(const object::ChunkId& id, ByteView bytes) {
+  COFFER_CHECK(bytes.size() <= std::numeric_limits<std::uint32_t>::max());
+  bool closed_pack = false;
+  {
+    const MutexLock lock(state_->write_mutex);
+    COFFER_DO(state_->check_working());
+    COFFER_TRY(const std::optional<Location> present, state_->locate(id));
+    if (present) return {};
+    COFFER_TRY(closed_pack, state_->make_room(kRecordHeaderBytes + bytes.size()));
+    COFFER_DO(state_->write_record(id, bytes));
+  }
+  return state_->sync_if_much_waits(closed_pack);
+}
+
+Result<void> PackStore::sync() { return state_->sync(); }
+
+Result<std::optional<std::uint32_t>> PackStore::find(const object::ChunkId& id) {
+  COFFER_TRY(const std::optional<Location> at, state_->locate(id));
+  if (!at) return std::optional<std::uint32_t>();
+  return std::optional<std::uint32_t>(at->bytes);
+}
+
+Result<Bytes> PackStore::State::read_at(const object::ChunkId& id, const ReadPart& part) {
+  for (;;) {
+    const std::uint64_t round = removal_round.load();
+    COFFER_TRY(const std::optional<Location> at, locate(id));
+    if (!at) return answer(ENOENT);
+    Result<Bytes> bytes = part(*this, *at);
+    if (round == removal_round.load()) return bytes;  // Else it may have gone away while it was read.
+  }
+}
+
+Result<Bytes> PackStore::read(const object::ChunkId& id) {
+  return state_->read_at(id, [&](State& state, const Location& at) -> Result<Bytes> {
+    COFFER_TRY(const std::shared_ptr<os::File> file, state.files->get(at.pack));
+    COFFER_TRY(Bytes bytes, read_payload(*file, at.offset, at.bytes));
+    if (crypto::sha256(bytes) != id.array()) return Error{Fault::corrupt, EIO, "chunk does not match its id"};
+    return bytes;
+  });
+}
+
+Result<Bytes> PackStore::read_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes) {
+  return state_->read_at(id, [&](State& state, const Location& at) -> Result<Bytes> {
+    if (offset > at.bytes || bytes > at.bytes - offset) return Error{Fault::corrupt, EIO, "range is not in the chunk"};
+    COFFER_TRY(const std::shared_ptr<os::File> file, state.files->get(at.pack));
+    return read_payload(*file, at.offset + offset, bytes);
+  });
+}
+
+Result<void> PackStore::remove(const object::ChunkId& id) {
+  {
+    const MutexLock writing_lock(state_->write_mutex);
+    COFFER_DO(state_->check_working());
+    COFFER_TRY(const std::optional<Location> at, state_->locate(id));
+    if (!at) return {};
+    const MutexLock lock(state_->table_mutex);
+    state_->pending.erase(id);
+    state_->leaving.emplace(id, *at);
+    state_->leaving_bytes += at->bytes;
+    state_->live[at->pack] -= 1;
+    state_->chunk_count -= 1;
+    state_->stored_bytes -= at->bytes;
+    state_->changes += 1;
+  }
+  return state_->sync_if_much_waits(false);
+}
+
+std::uint64_t PackStore::chunk_count() const {
+  const MutexLock lock(state_->table_mutex);
+  return state_->chunk_count;
+}
+
+std::uint64_t PackStore::stored_bytes() const {
+  const MutexLock lock(state_->table_mutex);
+  return state_->stored_bytes;
+}
+
+}  // namespace coffer::pack

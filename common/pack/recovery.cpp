@@ -1,0 +1,203 @@
+#include "common/pack/recovery.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/pack/record.h"
+#include "common/pack/walk.h"
+
+namespace coffer::pack {
+namespace {
+
+/// What becomes of a payload that does not match its id, in a part of a pack that may never have been synced.
+enum class Rot {
+  drop,  ///< Nobody was told that it is stored; being absent, it is sent again.
+  keep,  ///< A person asked for a new index: nothing is lost over that; check() names it.
+};
+
+std::string place(std::uint64_t pack, std::uint64_t offset) {
+  return "pack " + std::to_string(pack) + " at " + std::to_string(offset);
+}
+
+/// Takes what lies behind the scanned part of one pack into the index.
+class Catcher {
+ public:
+  Catcher(Index& index, PackFiles& files, std::uint64_t pack, bool verify, ScanReport& report)
+      : index_(index), files_(files), pack_(pack), verify_(verify), report_(report) {}
+
+  Result<void> run(std::uint64_t scanned) {
+    COFFER_TRY(file_, files_.get(pack_));
+    COFFER_TRY(const std::uint64_t file_bytes, file_->size());
+    if (scanned == 0) {
+      COFFER_TRY(scanned, check_header(file_bytes));
+    }
+    if (file_bytes < scanned) return shortened(file_bytes);
+    if (file_bytes == scanned) return {};
+    COFFER_TRY(const WalkEnd end, walk(*file_, scanned, file_bytes,
+                                       [&](std::uint64_t at, const RecordHeader& header) { return take(at, header); }));
+    for (const Gap& gap : end.gaps)
+      damage(place(pack_, gap.offset), std::to_string(gap.bytes) + " bytes are no record");
+    if (end.torn) {
+      damage(place(pack_, end.offset),
+             "a torn tail of " + std::to_string(file_bytes - end.offset) + " bytes is cut off");
+      COFFER_DO(file_->truncate(end.offset));
+    }
+    // What the index names counts as stored, and a killed process may have left it in the page cache alone.
+    COFFER_DO(file_->sync());
+    COFFER_DO(write_rows(end.offset));
+    return carry_out_removals(files_, spare_);
+  }
+
+ private:
+  /// Where the records begin. A pack whose header cannot be read is read all the same: its name has the number.
+  Result<std::uint64_t> check_header(std::uint64_t file_bytes) {
+    Bytes header(kPackHeaderBytes);
+    COFFER_TRY(const std::size_t got, file_->read_at(header, 0));
+    if (decode_pack_header(ByteView(header).first(got)) != pack_) {
+      damage(place(pack_, 0), "the header of the pack is damaged, and written anew");
+      COFFER_DO(file_->write_at(encode_pack_header(pack_), 0));
+      if (file_bytes < kPackHeaderBytes) COFFER_DO(file_->truncate(kPackHeaderBytes));
+    }
+    return std::uint64_t{kPackHeaderBytes};
+  }
+
+  Result<void> shortened(std::uint64_t file_bytes) {
+    if (file_bytes < kPackHeaderBytes) COFFER_DO(file_->write_at(encode_pack_header(pack_), 0));
+    damage(place(pack_, file_bytes), "the pack is shorter than the index says");
+    // The last record that is still named may reach beyond the end: all of the pack is read again.
+    COFFER_DO(index_.forget_from(pack_, 0));
+    verify_ = true;
+    return run(kPackHeaderBytes);
+  }
+
+  Result<void> take(std::uint64_t at, const RecordHeader& header) {
+    const Location here{.pack = pack_, .offset = at, .bytes = header.bytes};
+    if (header.removed) {
+      spare_.push_back(here);
+      return {};
+    }
+    if (verify_) {
+      COFFER_TRY(const bool matches, payload_matches(*file_, at, header));
+      if (!matches) {
+        damage(place(pack_, at), "chunk " + header.id.hex() + " was not written whole, and is dropped");
+        spare_.push_back(here);
+        return {};
+      }
+    }
+    COFFER_TRY(const std::optional<Location> first, earlier(header.id));
+    if (first) return settle(header, here, *first);
+    batch_.emplace(header.id, here);
+    report_.chunks += 1;
+    report_.bytes += header.bytes;
+    return {};
+  }
+
+  Result<std::optional<Location>> earlier(const object::ChunkId& id) {
+    if (const auto found = batch_.find(id); found != batch_.end()) return std::optional<Location>(found->second);
+    return index_.find(id);
+  }
+
+  /// Of two records of one chunk the good one stays, so that a later removal does not leave the other behind.
+  Result<void> settle(const RecordHeader& header, const Location& here, const Location& first) {
+    COFFER_TRY(const std::shared_ptr<os::File> file, files_.get(first.pack));
+    RecordHeader there = header;
+    there.bytes = first.bytes;
+    COFFER_TRY(const bool first_is_good, payload_matches(*file, first.offset, there));
+    spare_.push_back(first_is_good ? here : first);
+    if (first_is_good) return {};
+    if (batch_.erase(header.id) == 0) moved_.push_back({.id = header.id, .at = first});
+    batch_.emplace(header.id, here);
+    return {};
+  }
+
+  Result<void> write_rows(std::uint64_t scanned) {
+    IndexChange change;
+    for (const auto& [id, at] : batch_) change.added.push_back({.id = id, .at = at});
+    std::ranges::sort(change.added, {}, [](const Entry& entry) { return entry.at.offset; });
+    change.removed = std::move(moved_);
+    change.scanned[pack_] = scanned;
+    return index_.apply(change);
+  }
+
+  void damage(const std::string& where, const std::string& what) {
+    log::warn("pack.damage", {{"where", where}, {"what", what}});
+    report_.damage.push_back(where + ": " + what);
+  }
+
+  Index& index_;
+  PackFiles& files_;
+  const std::uint64_t pack_;
+  bool verify_;
+  ScanReport& report_;
+  std::shared_ptr<os::File> file_;
+  std::unordered_map<object::ChunkId, Location> batch_;
+  std::vector<Location> spare_;  ///< Records to be removed: removed ones whose space may not be back, copies, ruins.
+  std::vector<Entry> moved_;     ///< Rows whose record turned out to be bad.
+};
+
+Result<void> forget_missing_packs(Index& index, const std::map<std::uint64_t, std::uint64_t>& scanned,
+                                  const std::vector<std::uint64_t>& present, ScanReport& report) {
+  COFFER_TRY(const auto totals, index.totals());
+  for (const auto& [pack, offset] : scanned) {
+    if (std::ranges::binary_search(present, pack)) continue;
+    if (totals.contains(pack)) {
+      report.damage.push_back("pack " + std::to_string(pack) + ": the file is missing");
+      log::error("pack.missing", {{"pack", pack}});
+    }
+    COFFER_DO(index.forget_pack(pack));
+  }
+  return {};
+}
+
+Result<void> catch_up(Index& index, PackFiles& files, Rot rot, ScanReport& report) {
+  COFFER_TRY(const auto scanned, index.scanned());
+  COFFER_TRY(const std::vector<std::uint64_t> present, files.list());
+  COFFER_DO(forget_missing_packs(index, scanned, present, report));
+  for (const std::uint64_t pack : present) {
+    const auto known = scanned.find(pack);
+    const std::uint64_t from = known == scanned.end() ? 0 : known->second;
+    // A pack is synced whole before the next one is made: only the last can hold what a power cut tore.
+    const bool verify = rot == Rot::drop && (pack == present.back() || from != 0);
+    COFFER_DO(Catcher(index, files, pack, verify, report).run(from));
+  }
+  COFFER_TRY(const std::vector<Location> removals, index.removals());
+  COFFER_DO(carry_out_removals(files, removals));
+  if (!present.empty()) COFFER_DO(files.sync_folder());
+  return index.finish_removals(removals, {});
+}
+
+Result<void> delete_index(os::Disk& disk, const std::string& folder) {
+  COFFER_TRY(const std::vector<std::string> present, disk.list(folder));
+  for (const std::string& name : Index::file_names()) {
+    if (std::ranges::binary_search(present, name)) COFFER_DO(disk.remove(folder + '/' + name));
+  }
+  return {};
+}
+
+Result<std::unique_ptr<Index>> open_in_step(const std::string& folder, PackFiles& files, Rot rot, ScanReport& report) {
+  COFFER_TRY(std::unique_ptr<Index> index, Index::open(folder));
+  COFFER_DO(catch_up(*index, files, rot, report));
+  return index;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Index>> open_index(os::Disk& disk, const std::string& folder, PackFiles& files,
+                                          ScanReport& report) {
+  Result<std::unique_ptr<Index>> index = open_in_step(folder, files, Rot::drop, report);
+  if (index || index.error().fault != Fault::corrupt) return index;
+  log::warn("pack.index_rebuild", {{"why", index.error().what}});
+  COFFER_DO(delete_index(disk, folder));
+  report = {};
+  return open_in_step(folder, files, Rot::drop, report);
+}
+
+Result<void> rebuild_index(os::Disk& disk, const std::string& folder, PackFiles& files, ScanReport& report) {
+  COFFER_DO(delete_index(disk, folder));
+  COFFER_TRY(const std::unique_ptr<Index> index, open_in_step(folder, files, Rot::keep, report));
+  return {};
+}
+
+}  // namespace coffer::pack

@@ -1,0 +1,104 @@
+// What a PackStore holds, and how its threads share it.
+//
+// A chunk goes through these states, and each step is one line in append(), flush() or remove():
+//
+//     absent → pending (record written, not synced) → indexed (synced, row in the index)
+//     pending or indexed → leaving (told as absent, record untouched) → absent (row gone, marked, space given back)
+//
+// Locks, in the order in which they are taken: write_mutex, table_mutex; sync_mutex, table_mutex; the index and the
+// files have inner ones of their own. Only write_mutex is held while the disk works, and reads never take it.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "common/pack/folder_lock.h"
+#include "common/pack/index.h"
+#include "common/pack/pack_files.h"
+#include "common/pack/pack_store.h"
+
+namespace coffer::pack {
+
+/// The pack that is appended to.
+struct CurrentPack {
+  std::uint64_t number = 0;
+  std::shared_ptr<os::File> file;
+  std::uint64_t end = 0;  ///< Where the next record goes.
+};
+
+struct PackStore::State {
+  State(PackOptions given, FolderLock taken) : options(given), folder_lock(std::move(taken)) {}
+
+  const PackOptions options;
+  const FolderLock folder_lock;
+  std::unique_ptr<PackFiles> files;
+  std::unique_ptr<Index> index;
+
+  /// Orders append() and remove().
+  Mutex write_mutex;
+  CurrentPack writing GUARDED_BY(write_mutex);
+
+  Mutex table_mutex;
+  std::unordered_map<object::ChunkId, Location> pending GUARDED_BY(table_mutex);
+  std::unordered_multimap<object::ChunkId, Location> leaving GUARDED_BY(table_mutex);
+  std::uint64_t leaving_bytes GUARDED_BY(table_mutex) = 0;
+  CurrentPack written GUARDED_BY(table_mutex);           ///< `writing`, as far as it is written whole.
+  std::uint64_t synced_end GUARDED_BY(table_mutex) = 0;  ///< Of that pack.
+  bool folder_is_synced GUARDED_BY(table_mutex) = true;
+  std::uint64_t changes GUARDED_BY(table_mutex) = 0;  ///< Counts append()s and remove()s that did something.
+  std::map<std::uint64_t, std::uint64_t> live GUARDED_BY(table_mutex);  ///< Pack to number of its chunks.
+  std::uint64_t chunk_count GUARDED_BY(table_mutex) = 0;
+  std::uint64_t stored_bytes GUARDED_BY(table_mutex) = 0;
+  /// Set once a pack could not be synced: the kernel may have dropped what it could not write, and will not say so
+  /// again (fsync(2)). Nothing is accepted until the store is opened anew, which reads the unsynced part back.
+  std::optional<Error> broken GUARDED_BY(table_mutex);
+
+  /// One thread flushes for all that wait.
+  Mutex sync_mutex;
+  Condition sync_done;
+  bool is_flushing GUARDED_BY(sync_mutex) = false;
+  std::uint64_t synced_changes GUARDED_BY(sync_mutex) = 0;
+
+  /// Grows before bytes in packs go away: who read while it grew looks the chunk up again.
+  std::atomic<std::uint64_t> removal_round = 0;
+
+  using ReadPart = std::function<Result<Bytes>(State&, const Location&)>;
+  class PackCheck;
+
+  Result<void> begin();
+  /// Where the chunk is, unless it is absent or leaving.
+  Result<std::optional<Location>> locate(const object::ChunkId& id);
+  bool is_leaving(const object::ChunkId& id);
+  /// What `part` reads of the chunk, again where the chunk may have gone away while it was read.
+  Result<Bytes> read_at(const object::ChunkId& id, const ReadPart& part);
+  /// An Error once the store is broken.
+  Result<void> check_working();
+  Result<void> sync();
+  /// After append() and remove(): keeps what waits for a flush small.
+  Result<void> sync_if_much_waits(bool pack_was_closed);
+
+  /// Makes sure that `writing` has room for a record; true if that closed a pack.
+  Result<bool> make_room(std::uint64_t record_bytes) REQUIRES(write_mutex);
+  Result<void> write_record(const object::ChunkId& id, ByteView bytes) REQUIRES(write_mutex);
+
+ private:
+  struct Snapshot;
+  Snapshot take_snapshot();
+  Result<std::uint64_t> flush();
+  Result<void> sync_packs(const Snapshot& snapshot);
+  Result<void> write_index(const Snapshot& snapshot);
+  void settle(const Snapshot& snapshot);
+  void give_space_back(const std::vector<Entry>& removed);
+  Result<void> carry_out(const std::vector<Entry>& removed);
+  std::vector<std::uint64_t> packs_without_chunks(const std::vector<Entry>& removed);
+};
+
+}  // namespace coffer::pack
