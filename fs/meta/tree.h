@@ -77,6 +77,8 @@ class Tree {
   Result<InodeId> parent_of(InodeId folder);
   /// "/a/b", "a/b", "/" and "" from the root; symbolic links are not followed.
   Result<InodeId> resolve(std::string_view path);
+  /// One of the inode's paths, for resolve(): "a/b"; "" for the root. ENOENT where it has no name.
+  Result<std::string> path_of(InodeId inode);
 
   /// Sets what is given; ctime becomes now unless given. A truncate sets mtime unless given (EISDIR, EINVAL where it is
   /// no file, EFBIG). A change of atime alone is stored, but neither touches ctime nor is owed.
