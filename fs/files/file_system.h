@@ -12,7 +12,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -37,6 +36,11 @@ inline constexpr InodeId kVirtualFolder{kVirtualInodeFirst};
 inline constexpr InodeId kStatusFile{kVirtualInodeFirst + 1};
 inline constexpr InodeId kBarrierFile{kVirtualInodeFirst + 2};
 
+/// The level of a file, as level_name() says it.
+inline constexpr std::string_view kLevelXattr = "user.coffer.level";
+/// SHA-256 of a file's content in lower-case hexadecimal; reading it reads the file.
+inline constexpr std::string_view kSha256Xattr = "user.coffer.sha256";
+
 /// What fsync waits for.
 enum class FsyncMode {
   server,  ///< `committed`.
@@ -47,6 +51,7 @@ struct FileSystemOptions {
   bool read_only = false;
   FsyncMode fsync = FsyncMode::server;
   std::chrono::milliseconds fsync_timeout = limits::kFsyncTimeout;
+  std::chrono::milliseconds barrier_timeout = std::chrono::hours(24);
   std::chrono::milliseconds read_timeout = limits::kReadTimeout;
 };
 
@@ -58,11 +63,7 @@ struct Opened {
   HandleId handle;
 };
 
-struct Entry {
-  std::string name;
-  Attributes attributes;
-  std::uint64_t cookie;  ///< entries() goes on behind it.
-};
+using meta::Entry;
 
 struct FileSystemTotals {
   std::uint64_t bytes;  ///< Room in all, or as much as can be said.
@@ -83,6 +84,8 @@ class FileSystem {
   FileSystem& operator=(const FileSystem&) = delete;
 
   const FileSystemOptions& options() const;
+  /// The time of day, as times of files are counted.
+  std::int64_t now_ns() const;
 
   // -- names
   Result<Attributes> lookup(InodeId parent, std::string_view name);
@@ -99,6 +102,9 @@ class FileSystem {
   Result<InodeId> parent_of(InodeId folder);
   /// "/a/b"; follows no symbolic link.
   Result<InodeId> resolve(std::string_view path);
+  /// One of the paths of `inode`, from the root and without a '/' before it; "" for the root, answer(ENOENT) where it
+  /// has no name.
+  Result<std::string> path_of(InodeId inode);
   /// Behind `after` (0: from the start), without "." and "..".
   Result<std::vector<Entry>> entries(InodeId folder, std::uint64_t after, std::size_t count_max);
   /// Someone knows `inode` by number (the kernel, `count` lookups): it stays, even without a name, until forgotten.
@@ -113,13 +119,14 @@ class FileSystem {
   Result<Opened> create_open(InodeId parent, std::string_view name, const meta::NewInode& what, int flags);
   /// Up to into.size() bytes; fewer only at the end of the file. Fault::offline at read_timeout.
   Result<std::size_t> read(HandleId handle, std::uint64_t offset, MutableByteView into, std::stop_token stop = {});
-  Result<void> write(HandleId handle, std::uint64_t offset, ByteView bytes);
+  /// The bytes are in memory when it returns; it waits for room (commit::Committer::write()).
+  Result<void> write(HandleId handle, std::uint64_t offset, ByteView bytes, std::stop_token stop = {});
   /// As every close(2) does: afterwards what was written is `spooled`. Hands out a failure that happened in the
   /// background since the last call, once.
   Result<void> flush(HandleId handle);
   /// The last of it. Flushes what came after the last flush(), as writes through a mapping do.
   void release(HandleId handle);
-  /// As options().fsync says. Of kBarrierFile: sync().
+  /// As options().fsync says, within fsync_timeout. Of kBarrierFile: sync() within barrier_timeout.
   Result<void> fsync(InodeId inode, std::stop_token stop = {});
   /// Flushes everything and waits until it is committed.
   Result<void> sync(os::SteadyTime deadline, std::stop_token stop = {});
@@ -136,17 +143,13 @@ class FileSystem {
   Result<std::uint64_t> copy_range(HandleId from, std::uint64_t from_offset, HandleId to, std::uint64_t to_offset,
                                    std::uint64_t bytes);
 
-  // -- extended attributes; user.coffer.level and user.coffer.sha256 can be read and are not listed
+  // -- extended attributes; those that begin with user.coffer. are ours: not listed, not settable
   Result<std::string> xattr(InodeId inode, std::string_view name, std::stop_token stop = {});
   Result<std::vector<std::string>> xattrs(InodeId inode);
   Result<void> set_xattr(InodeId inode, std::string_view name, ByteView value, meta::XattrMode mode);
   Result<void> remove_xattr(InodeId inode, std::string_view name);
 
   Result<FileSystemTotals> totals();
-
-  /// Whoever writes through handles says the times by change(): a kernel with a writeback cache does. Otherwise
-  /// write() sets mtime and ctime.
-  void let_writer_set_times(bool writer_sets_times);
 
  private:
   struct State;

@@ -1,0 +1,179 @@
+// Open files: their content, and when it is safe.
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "common/base/log.h"
+#include "fs/files/state.h"
+#include "fs/files/virtual_files.h"
+
+namespace coffer::files {
+
+Result<std::shared_ptr<const Handle>> FileSystem::State::handle(HandleId id) const {
+  std::shared_ptr<const Handle> found = open_files.find(id);
+  if (!found) return answer(EBADF);
+  return found;
+}
+
+bool FileSystem::State::has_buffered(InodeId inode) const {
+  const commit::Committer::Buffered buffered = committer.buffered(inode);
+  return buffered.bytes > 0 || buffered.mtime_ns.has_value();
+}
+
+Result<void> FileSystem::State::flush(InodeId inode) {
+  if (has_buffered(inode)) {
+    COFFER_TRY(const Attributes now, tree.attributes(inode));
+    if (now.links > 0) COFFER_DO(committer.flush(inode));  // An unlinked file's bytes need no disk.
+  }
+  let_go(inode);
+  return {};
+}
+
+void FileSystem::State::hold(InodeId inode) {
+  if (open_files.set_held(inode)) tree.hold(inode, true);
+}
+
+void FileSystem::State::let_go(InodeId inode) {
+  if (open_files.clear_held(inode)) tree.hold(inode, false);
+}
+
+// ---- opening and closing -----------------------------------------------------------------------------------------
+
+Result<HandleId> FileSystem::open(InodeId inode, int flags) {
+  const int access = flags & O_ACCMODE;
+  Handle handle{.inode = inode, .reads = access != O_WRONLY, .writes = access != O_RDONLY, .status = {}};
+  if (is_virtual(inode)) {
+    if (handle.writes || (flags & O_TRUNC) != 0) return answer(EACCES);
+    if (inode == kVirtualFolder) return answer(EISDIR);
+    if (inode == kStatusFile) handle.status = state_->durability.status_json() + "\n";
+    return state_->open_files.add(std::move(handle));
+  }
+  if (handle.writes || (flags & O_TRUNC) != 0) COFFER_DO(state_->check_change(inode));
+  COFFER_TRY(const Attributes now, attributes(inode));
+  if (S_ISDIR(now.mode)) return answer(EISDIR);
+
+  const HandleId id = state_->open_files.add(std::move(handle));
+  state_->tree.pin(inode);
+  if ((flags & O_TRUNC) != 0 && S_ISREG(now.mode) && now.bytes > 0) {
+    meta::AttributeChange emptied;
+    emptied.bytes = 0;
+    if (Result<Attributes> changed = change(inode, emptied); !changed) {
+      release(id);
+      return std::move(changed).error();
+    }
+  }
+  return id;
+}
+
+Result<Opened> FileSystem::create_open(InodeId parent, std::string_view name, const meta::NewInode& what, int flags) {
+  COFFER_TRY(const Attributes made, create(parent, name, what));
+  COFFER_TRY(const HandleId handle, open(made.inode, flags & ~O_TRUNC));
+  return Opened{made, handle};
+}
+
+Result<void> FileSystem::flush(HandleId id) {
+  COFFER_TRY(const std::shared_ptr<const Handle> handle, state_->handle(id));
+  if (!handle->writes) return {};
+  if (std::optional<Error> failure = state_->open_files.take_failure(handle->inode)) return *std::move(failure);
+  return state_->flush(handle->inode);
+}
+
+void FileSystem::release(HandleId id) {
+  const OpenFiles::Removed removed = state_->open_files.remove(id);
+  if (!removed.handle || is_virtual(removed.handle->inode)) return;
+  const InodeId inode = removed.handle->inode;
+
+  const Result<Attributes> now = state_->tree.attributes(inode);
+  if (removed.was_last && now && now->links == 0) {
+    state_->committer.discard(inode);  // Nobody can come to it any more.
+    state_->let_go(inode);
+  } else if (removed.was_last_writer) {
+    if (Result<void> flushed = state_->flush(inode); !flushed) {
+      log::warn("flush_failed", {{"inode", inode.value()}, {"why", flushed.error().what}});
+      state_->open_files.keep_failure(inode, std::move(flushed).error());
+    }
+  }
+  state_->tree.unpin(inode);
+}
+
+// ---- reading and writing -----------------------------------------------------------------------------------------
+
+Result<std::size_t> FileSystem::read(HandleId id, std::uint64_t offset, MutableByteView into, std::stop_token stop) {
+  COFFER_TRY(const std::shared_ptr<const Handle> handle, state_->handle(id));
+  if (is_virtual(handle->inode)) {
+    const std::string_view rest = std::string_view(handle->status).substr(std::min(offset, handle->status.size()));
+    const std::size_t count = std::min(rest.size(), into.size());
+    std::ranges::copy(as_bytes(rest.substr(0, count)), into.begin());
+    return count;
+  }
+  return state_->read(handle->inode, offset, into, stop);
+}
+
+Result<std::size_t> FileSystem::State::read(InodeId inode, std::uint64_t offset, MutableByteView into,
+                                            const std::stop_token& stop) {
+  COFFER_TRY(const Attributes now, committer.attributes(inode));
+  if (offset >= now.bytes) return std::size_t{0};
+  into = into.first(static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), now.bytes - offset)));
+
+  // First what is buffered: bytes move from there to the tree, never back.
+  std::vector<Range> covered = committer.read_buffered(inode, FileOffset(offset), into);
+  covered.push_back({offset + into.size(), offset + into.size()});
+  const os::SteadyTime deadline = clock.steady() + options.read_timeout;
+  std::uint64_t at = offset;
+  for (const Range& part : covered) {
+    if (at < part.begin) {
+      const MutableByteView gap = into.subspan(at - offset, part.begin - at);
+      COFFER_DO(fetcher.read(inode, FileOffset(at), gap, deadline, stop));
+    }
+    at = part.end;
+  }
+  return into.size();
+}
+
+Result<void> FileSystem::write(HandleId id, std::uint64_t offset, ByteView bytes, std::stop_token stop) {
+  COFFER_TRY(const std::shared_ptr<const Handle> handle, state_->handle(id));
+  // A page that the kernel writes back may come with any handle of the file, but never for one that none may write.
+  if (!handle->writes && !state_->open_files.has_writers(handle->inode)) return answer(EBADF);
+  COFFER_DO(state_->check_change(handle->inode, bytes.size()));
+  if (bytes.empty()) return {};
+  if (offset > limits::kFileBytesMax - bytes.size()) return answer(EFBIG);
+  return state_->committer.write(handle->inode, FileOffset(offset), bytes, stop);
+}
+
+// ---- when it is safe ---------------------------------------------------------------------------------------------
+
+Result<void> FileSystem::fsync(InodeId inode, std::stop_token stop) {
+  const os::SteadyTime now = state_->clock.steady();
+  if (inode == kBarrierFile) return sync(now + state_->options.barrier_timeout, std::move(stop));
+  if (is_virtual(inode)) return {};
+  if (state_->options.read_only) return {};
+
+  if (std::optional<Error> failure = state_->open_files.take_failure(inode)) return *std::move(failure);
+  COFFER_DO(state_->flush(inode));
+  COFFER_DO(state_->committer.seal_open_chunks());
+  switch (state_->options.fsync) {
+    case FsyncMode::local: return state_->durability.make_power_safe();
+    case FsyncMode::server:
+      return state_->durability.wait_committed(inode, now + state_->options.fsync_timeout, std::move(stop));
+  }
+  return {};
+}
+
+Result<void> FileSystem::sync(os::SteadyTime deadline, std::stop_token stop) {
+  if (state_->options.read_only) return {};
+  COFFER_DO(flush_all());
+  return state_->durability.wait_all_committed(deadline, std::move(stop));
+}
+
+Result<void> FileSystem::flush_all() {
+  COFFER_DO(state_->committer.flush_all());
+  for (const InodeId inode : state_->open_files.take_all_held()) state_->tree.hold(inode, false);
+  return {};
+}
+
+std::vector<InodeId> FileSystem::open_for_writing() { return state_->open_files.with_writers(); }
+
+}  // namespace coffer::files

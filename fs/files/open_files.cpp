@@ -1,0 +1,84 @@
+#include "fs/files/open_files.h"
+
+#include <utility>
+
+namespace coffer::files {
+
+HandleId OpenFiles::add(Handle handle) {
+  const MutexLock lock(mutex_);
+  const HandleId id{++last_id_};
+  Uses& uses = uses_[handle.inode];
+  ++uses.handles;
+  if (handle.writes) ++uses.writers;
+  handles_.emplace(id, std::make_shared<const Handle>(std::move(handle)));
+  return id;
+}
+
+std::shared_ptr<const Handle> OpenFiles::find(HandleId id) const {
+  const MutexLock lock(mutex_);
+  const auto found = handles_.find(id);
+  return found == handles_.end() ? nullptr : found->second;
+}
+
+OpenFiles::Removed OpenFiles::remove(HandleId id) {
+  const MutexLock lock(mutex_);
+  Removed removed;
+  const auto found = handles_.find(id);
+  if (found == handles_.end()) return removed;
+  removed.handle = std::move(found->second);
+  handles_.erase(found);
+
+  const auto uses = uses_.find(removed.handle->inode);
+  if (removed.handle->writes) removed.was_last_writer = --uses->second.writers == 0;
+  removed.was_last = --uses->second.handles == 0;
+  if (removed.was_last) uses_.erase(uses);
+  return removed;
+}
+
+bool OpenFiles::has_writers(InodeId inode) const {
+  const MutexLock lock(mutex_);
+  const auto uses = uses_.find(inode);
+  return uses != uses_.end() && uses->second.writers > 0;
+}
+
+std::vector<InodeId> OpenFiles::with_writers() const {
+  const MutexLock lock(mutex_);
+  std::vector<InodeId> inodes;
+  for (const auto& [inode, uses] : uses_) {
+    if (uses.writers > 0) inodes.push_back(inode);
+  }
+  return inodes;
+}
+
+bool OpenFiles::set_held(InodeId inode) {
+  const MutexLock lock(mutex_);
+  return held_.insert(inode).second;
+}
+
+bool OpenFiles::clear_held(InodeId inode) {
+  const MutexLock lock(mutex_);
+  return held_.erase(inode) > 0;
+}
+
+std::vector<InodeId> OpenFiles::take_all_held() {
+  const MutexLock lock(mutex_);
+  std::vector<InodeId> inodes(held_.begin(), held_.end());
+  held_.clear();
+  return inodes;
+}
+
+void OpenFiles::keep_failure(InodeId inode, Error error) {
+  const MutexLock lock(mutex_);
+  failures_.insert_or_assign(inode, std::move(error));
+}
+
+std::optional<Error> OpenFiles::take_failure(InodeId inode) {
+  const MutexLock lock(mutex_);
+  const auto found = failures_.find(inode);
+  if (found == failures_.end()) return std::nullopt;
+  std::optional<Error> error = std::move(found->second);
+  failures_.erase(found);
+  return error;
+}
+
+}  // namespace coffer::files

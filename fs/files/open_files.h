@@ -1,0 +1,65 @@
+// Which files are open, and how.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "common/base/mutex.h"
+#include "common/base/result.h"
+#include "fs/files/file_system.h"
+
+namespace coffer::files {
+
+/// What one open(2) gave.
+struct Handle {
+  InodeId inode;
+  bool reads = false;
+  bool writes = false;
+  std::string status;  ///< Of kStatusFile: what it said when it was opened.
+};
+
+/// Thread-safe.
+class OpenFiles {
+ public:
+  HandleId add(Handle handle);
+  /// Null where there is none: whoever holds the pointer may go on with it after remove().
+  std::shared_ptr<const Handle> find(HandleId id) const;
+  struct Removed {
+    std::shared_ptr<const Handle> handle;
+    bool was_last_writer = false;
+    bool was_last = false;
+  };
+  Removed remove(HandleId id);
+
+  bool has_writers(InodeId inode) const;
+  std::vector<InodeId> with_writers() const;
+
+  /// Whether Tree::hold() is on for the inode: set() and clear() say if that is news.
+  bool set_held(InodeId inode);
+  bool clear_held(InodeId inode);
+  std::vector<InodeId> take_all_held();
+
+  /// A failure that nobody was told of yet; the newest counts.
+  void keep_failure(InodeId inode, Error error);
+  std::optional<Error> take_failure(InodeId inode);
+
+ private:
+  struct Uses {
+    std::size_t handles = 0;
+    std::size_t writers = 0;
+  };
+
+  mutable Mutex mutex_;
+  std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
+  std::unordered_map<HandleId, std::shared_ptr<const Handle>> handles_ GUARDED_BY(mutex_);
+  std::unordered_map<InodeId, Uses> uses_ GUARDED_BY(mutex_);
+  std::unordered_set<InodeId> held_ GUARDED_BY(mutex_);
+  std::unordered_map<InodeId, Error> failures_ GUARDED_BY(mutex_);
+};
+
+}  // namespace coffer::files

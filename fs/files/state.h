@@ -1,0 +1,47 @@
+// What the parts of FileSystem share.
+#pragma once
+
+#include <string_view>
+
+#include "common/base/result.h"
+#include "fs/files/file_system.h"
+#include "fs/files/open_files.h"
+
+namespace coffer::files {
+
+struct FileSystem::State {
+  State(meta::Tree& its_tree, commit::Committer& its_committer, fetch::Fetcher& its_fetcher, Durability& its_durability,
+        os::Clock& its_clock, const FileSystemOptions& its_options)
+      : tree(its_tree),
+        committer(its_committer),
+        fetcher(its_fetcher),
+        durability(its_durability),
+        clock(its_clock),
+        options(its_options) {}
+
+  meta::Tree& tree;
+  commit::Committer& committer;
+  fetch::Fetcher& fetcher;
+  Durability& durability;
+  os::Clock& clock;
+  const FileSystemOptions options;
+  OpenFiles open_files;
+
+  /// Whether `inode` may be changed, and `more_bytes` of content be added.
+  Result<void> check_change(InodeId inode, std::uint64_t more_bytes = 0) const;
+  /// EBADF where there is no such handle.
+  Result<std::shared_ptr<const Handle>> handle(HandleId id) const;
+  std::int64_t now_ns() const;
+
+  Result<std::size_t> read(InodeId inode, std::uint64_t offset, MutableByteView into, const std::stop_token& stop);
+
+  Result<std::string> sha256(InodeId inode, const std::stop_token& stop);
+
+  bool has_buffered(InodeId inode) const;
+  /// What was written is `spooled`, and may be committed.
+  Result<void> flush(InodeId inode);
+  void hold(InodeId inode);
+  void let_go(InodeId inode);
+};
+
+}  // namespace coffer::files

@@ -1,0 +1,71 @@
+#include "fs/ops/barrier.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+#include <utility>
+
+namespace coffer::ops {
+
+namespace {
+
+/// A path can be renamed between its lookup and its use; then it is looked up again.
+constexpr int kTriesMax = 5;
+
+class Fd {
+ public:
+  explicit Fd(int fd) : fd_(fd) {}
+  Fd(const Fd&) = delete;
+  Fd& operator=(const Fd&) = delete;
+  ~Fd() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  int get() const { return fd_; }
+  bool is_open() const { return fd_ >= 0; }
+
+ private:
+  int fd_;
+};
+
+bool is_inode(const Fd& fd, InodeId inode) {
+  struct stat st {};
+  return ::fstat(fd.get(), &st) == 0 && st.st_ino == inode.value();
+}
+
+/// For reading, or where only that is allowed, for writing.
+int open_any(const Fd& root, const std::string& path) {
+  constexpr int kFlags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const int fd = ::openat(root.get(), path.c_str(), O_RDONLY | kFlags);
+  return fd < 0 && errno == EACCES ? ::openat(root.get(), path.c_str(), O_WRONLY | kFlags) : fd;
+}
+
+Result<void> push_file(Context& context, const Fd& root, InodeId inode) {
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    const Result<std::string> path = context.file_system.path_of(inode);
+    if (!path) return {};  // No name any more: nothing of it is ever sent.
+    const Fd file(open_any(root, *path));
+    if (!file.is_open() || !is_inode(file, inode)) continue;
+    if (::fsync(file.get()) != 0) return os_error(errno, "fsync");
+    return {};
+  }
+  return Error{Fault::local_io, 0, "an open file cannot be opened for the barrier"};
+}
+
+}  // namespace
+
+Result<void> push_kernel_pages(Context& context, const std::stop_token& stop) {
+  if (context.file_system.options().read_only) return {};
+  const Fd root(::open(context.mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!root.is_open() || !is_inode(root, kRootInode)) return Error{Fault::local_io, 0, "the mount cannot be opened"};
+  if (::syncfs(root.get()) != 0) return os_error(errno, "syncfs");
+  for (const InodeId inode : context.file_system.open_for_writing()) {
+    if (stop.stop_requested()) return Error{Fault::stopped, 0, "interrupted"};
+    COFFER_DO(push_file(context, root, inode));
+  }
+  return {};
+}
+
+}  // namespace coffer::ops

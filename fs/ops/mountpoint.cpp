@@ -1,0 +1,110 @@
+#include "fs/ops/mountpoint.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <string_view>
+
+#include "fs/ops/mount.h"
+
+namespace coffer::ops {
+
+namespace {
+
+Error refused(int code, std::string what) { return {Fault::refused, code, std::move(what)}; }
+
+/// A FUSE mount whose process is gone answers every call with this.
+bool is_dead_mount(const std::string& path) {
+  struct stat st {};
+  return ::stat(path.c_str(), &st) != 0 && errno == ENOTCONN;
+}
+
+bool is_mounted_on(const std::string& path) {
+  struct stat st {};
+  struct stat parent {};
+  if (::stat(path.c_str(), &st) != 0 || ::stat((path + "/..").c_str(), &parent) != 0) return false;
+  return st.st_dev != parent.st_dev || st.st_ino == parent.st_ino;
+}
+
+bool is_empty(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
+  if (!folder) return false;
+  while (const dirent* entry = ::readdir(folder.get())) {
+    const std::string_view name = entry->d_name;
+    if (name != "." && name != "..") return false;
+  }
+  return true;
+}
+
+/// fusermount3 is setuid: it unmounts for the user who mounted. Its messages are not for us.
+bool run_fusermount(const std::string& mountpoint, bool detach) {
+  posix_spawn_file_actions_t files;
+  posix_spawn_file_actions_init(&files);
+  posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  std::string program = "fusermount3";
+  std::string option = detach ? "-uz" : "-u";
+  std::string end = "--";
+  std::string path = mountpoint;
+  const std::array<char*, 5> arguments{program.data(), option.data(), end.data(), path.data(), nullptr};
+  pid_t pid = 0;
+  const int failed = ::posix_spawnp(&pid, program.c_str(), &files, nullptr, arguments.data(), environ);
+  posix_spawn_file_actions_destroy(&files);
+  if (failed != 0) return false;
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0) {
+    if (errno != EINTR) return false;
+  }
+  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+}
+
+}  // namespace
+
+Result<void> unmount(const std::string& mountpoint, bool detach) {
+  if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) == 0) return {};
+  switch (errno) {
+    case EPERM: break;
+    case EBUSY: return answer(EBUSY);
+    case EINVAL: return answer(EINVAL);
+    default: return os_error(errno, "umount");
+  }
+  if (run_fusermount(mountpoint, detach)) return {};
+  return is_mounted_on(mountpoint) || is_dead_mount(mountpoint) ? answer(EBUSY) : answer(EINVAL);
+}
+
+Result<std::string> prepare_mountpoint(const std::string& mountpoint) {
+  if (is_dead_mount(mountpoint)) {
+    if (Result<void> gone = unmount(mountpoint, true); !gone) {
+      return refused(ENOTCONN, mountpoint + " is a mount whose process is gone, and it cannot be unmounted; try: " +
+                                   "fusermount3 -uz " + mountpoint);
+    }
+  }
+  const std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(mountpoint.c_str(), nullptr), std::free);
+  if (!resolved) {
+    if (errno == ENOENT) return refused(ENOENT, "mountpoint " + mountpoint + " does not exist; make it with mkdir");
+    return refused(errno, "mountpoint " + mountpoint + ": " + std::strerror(errno));
+  }
+  std::string path = resolved.get();
+  struct stat st {};
+  if (::stat(path.c_str(), &st) != 0) return refused(errno, "mountpoint " + path + ": " + std::strerror(errno));
+  if (!S_ISDIR(st.st_mode)) return refused(ENOTDIR, "mountpoint " + path + " is not a folder");
+  if (is_mounted_on(path)) {
+    return refused(EBUSY, "something is mounted on " + path + " already; unmount it first, or mount elsewhere");
+  }
+  if (!is_empty(path)) {
+    return refused(ENOTEMPTY, "mountpoint " + path + " is not an empty folder that can be read; give an empty one");
+  }
+  return path;
+}
+
+}  // namespace coffer::ops

@@ -1,0 +1,15 @@
+// The folder on which a mount is made, and taken away again.
+#pragma once
+
+#include <string>
+
+#include "common/base/result.h"
+
+namespace coffer::ops {
+
+/// The absolute path of `mountpoint`, once it is sure that a mount may be made there: an empty folder on which nothing
+/// is mounted. What a client that died has left there is unmounted first. Otherwise Fault::refused, with a sentence
+/// that says what to do.
+Result<std::string> prepare_mountpoint(const std::string& mountpoint);
+
+}  // namespace coffer::ops

@@ -1,0 +1,124 @@
+// Folders: opening, listing, fsync.
+//
+// Offsets: 1 is behind ".", 2 behind "..", c + 2 behind the entry with cookie c.
+#include <algorithm>
+#include <cerrno>
+
+#include "fs/ops/guarded.h"
+#include "fs/ops/operations.h"
+
+namespace coffer::ops {
+
+namespace {
+
+constexpr std::uint64_t kOffsetOfFirst = 2;
+constexpr std::size_t kPlainEntryBytes = 32;  // A header of 24 and a short name: how many to ask the tree for.
+constexpr std::size_t kPlusEntryBytes = 128 + 32;
+
+/// Fills one answer to readdir or readdirplus.
+class Listing {
+ public:
+  Listing(fuse_req_t req, std::size_t bytes_max, bool plus) : req_(req), buffer_(bytes_max), plus_(plus) {}
+
+  /// False if it does not fit any more. `is_counted`: the kernel counts a lookup of it ("." and ".." it does not).
+  bool add(const std::string& name, const Attributes& attributes, std::uint64_t next_offset, bool is_counted) {
+    std::byte* const at = buffer_.data() + used_;
+    const std::size_t room = buffer_.size() - used_;
+    std::size_t needed = 0;
+    if (plus_) {
+      const double seconds = context(req_).seconds_for(attributes.inode);
+      fuse_entry_param entry{};
+      entry.ino = attributes.inode.value();
+      entry.attr = stat_of(attributes);
+      entry.attr_timeout = seconds;
+      entry.entry_timeout = seconds;
+      needed = fuse_add_direntry_plus(req_, reinterpret_cast<char*>(at), room, name.c_str(), &entry,
+                                      static_cast<off_t>(next_offset));
+    } else {
+      const struct stat st = stat_of(attributes);
+      needed = fuse_add_direntry(req_, reinterpret_cast<char*>(at), room, name.c_str(), &st,
+                                 static_cast<off_t>(next_offset));
+    }
+    if (needed > room) return false;
+    used_ += needed;
+    if (plus_ && is_counted) file_system(req_).remember(attributes.inode);
+    return true;
+  }
+
+  ByteView bytes() const { return ByteView(buffer_).first(used_); }
+
+ private:
+  fuse_req_t req_;
+  Bytes buffer_;
+  std::size_t used_ = 0;
+  bool plus_;
+};
+
+Result<void> list(fuse_req_t req, InodeId folder, std::size_t bytes_max, std::uint64_t offset, bool plus,
+                  Reply& reply) {
+  files::FileSystem& files = file_system(req);
+  Listing listing(req, bytes_max, plus);
+  bool fits = true;
+  if (offset < 1) {
+    COFFER_TRY(const Attributes self, files.attributes(folder));
+    fits = listing.add(".", self, 1, false);
+  }
+  if (fits && offset < 2) {
+    COFFER_TRY(const InodeId parent, files.parent_of(folder));
+    COFFER_TRY(const Attributes attributes, files.attributes(parent));
+    fits = listing.add("..", attributes, 2, false);
+  }
+  std::uint64_t after = offset < kOffsetOfFirst ? 0 : offset - kOffsetOfFirst;
+  const std::size_t count_max = std::max<std::size_t>(1, bytes_max / (plus ? kPlusEntryBytes : kPlainEntryBytes));
+  if (fits) {
+    COFFER_TRY(const std::vector<files::Entry> entries, files.entries(folder, after, count_max));
+    for (const files::Entry& entry : entries) {
+      if (!listing.add(entry.name, entry.attributes, entry.cookie + kOffsetOfFirst, true)) break;
+    }
+  }
+  reply.bytes(listing.bytes());
+  return {};
+}
+
+void op_opendir(fuse_req_t req, fuse_ino_t folder, fuse_file_info* info) {
+  guarded(req, [&](Reply& reply) -> Result<void> {
+    COFFER_DO(file_system(req).attributes(InodeId(folder)));
+    info->fh = 0;  // Nothing is kept between calls: an offset says all.
+    reply.opened(*info);
+    return {};
+  });
+}
+
+void op_readdir(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info*) {
+  guarded(req, [&](Reply& reply) {
+    return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), false, reply);
+  });
+}
+
+void op_readdirplus(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info*) {
+  guarded(req, [&](Reply& reply) {
+    return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), true, reply);
+  });
+}
+
+void op_releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info*) { Reply(req).done(); }
+
+void op_fsyncdir(fuse_req_t req, fuse_ino_t folder, int, fuse_file_info*) {
+  guarded_waiting(req, [req, folder](Reply& reply) -> Result<void> {
+    COFFER_DO(file_system(req).fsync(InodeId(folder), reply.stop_token()));
+    reply.done();
+    return {};
+  });
+}
+
+}  // namespace
+
+void set_directory_operations(fuse_lowlevel_ops& table) {
+  table.opendir = op_opendir;
+  table.readdir = op_readdir;
+  table.readdirplus = op_readdirplus;
+  table.releasedir = op_releasedir;
+  table.fsyncdir = op_fsyncdir;
+}
+
+}  // namespace coffer::ops
