@@ -83,6 +83,7 @@ struct ChangeWatch::State {
 ChangeWatch::ChangeWatch(std::unique_ptr<State> state) : state_(std::move(state)) {}
 ChangeWatch::~ChangeWatch() = default;
 ChangeWatch::ChangeWatch(ChangeWatch&&) noexcept = default;
+ChangeWatch& ChangeWatch::operator=(ChangeWatch&&) noexcept = default;
 
 Result<ChangeWatch> ChangeWatch::open(const std::string& path) {
   COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full}));

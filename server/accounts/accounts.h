@@ -69,6 +69,7 @@ class ChangeWatch {
   static Result<ChangeWatch> open(const std::string& path);
   ~ChangeWatch();
   ChangeWatch(ChangeWatch&&) noexcept;
+  ChangeWatch& operator=(ChangeWatch&&) noexcept;
 
   /// True if something was committed since the last call.
   Result<bool> changed();

@@ -1,5 +1,4 @@
 #include <filesystem>
-#include <map>
 #include <set>
 
 #include "common/db/database.h"
@@ -32,8 +31,7 @@ struct Walk {
   void commit(std::uint64_t seq, ByteView hash_column, ByteView receipt_column, ByteView bytes) {
     const object::CommitHash hash = object::hash_of(bytes);
     const auto commit = object::decode_commit(bytes);
-    ++report.commits;
-    if (seq != report.commits) damage(report.commits, "is missing");
+    if (seq != report.commits + 1) damage(report.commits + 1, "is missing");
     report.commits = seq;
     if (as_text(hash_column) != as_text(hash.bytes())) damage(seq, "its bytes do not match their hash");
     if (!commit) {
@@ -49,6 +47,15 @@ struct Walk {
     previous = hash;
   }
 };
+
+Result<void> check_file(db::Database& db, Walk& walk) {
+  COFFER_TRY(db::Statement rows, db.prepare("PRAGMA integrity_check(8)"));
+  for (;;) {
+    COFFER_TRY(const bool more, rows.step());
+    if (!more) return {};
+    if (rows.text(0) != "ok") walk.report.damage.push_back("SQLite finds: " + std::string(rows.text(0)));
+  }
+}
 
 Result<void> walk_commits(db::Database& db, Walk& walk) {
   COFFER_TRY(db::Statement rows, db.prepare("SELECT seq, hash, receipt, bytes FROM log_commit ORDER BY seq"));
@@ -79,10 +86,12 @@ Result<void> compare_chunks(db::Database& db, Walk& walk) {
 }  // namespace
 
 Result<LogReport> check_log(const std::string& path, const object::VaultId& vault, const crypto::PublicKey& key) {
+  if (!std::filesystem::exists(path)) return Error{Fault::corrupt, 0, "the log is missing"};
   COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full}));
   // One moment of the log, however much is appended meanwhile.
   COFFER_DO(db.execute("BEGIN"));
   Walk walk{.vault = vault, .key = key, .report = {}, .previous = {}, .present = {}};
+  if (auto sound = check_file(db, walk); !sound) walk.report.damage.push_back(std::move(sound).error().what);
   if (auto walked = walk_commits(db, walk); !walked) walk.report.damage.push_back(std::move(walked).error().what);
   if (auto compared = compare_chunks(db, walk); !compared)
     walk.report.damage.push_back(std::move(compared).error().what);

@@ -73,20 +73,30 @@ Result<void> Service::check_connection_count(const object::ClientId& client) con
   return Error{Fault::offline, EAGAIN, "the client has too many connections"};
 }
 
+std::vector<std::shared_ptr<Connection>> Service::connections() const {
+  const MutexLock lock(mutex_);
+  std::vector<std::shared_ptr<Connection>> all;
+  for (const auto& [number, connection] : connections_) all.push_back(connection);
+  return all;
+}
+
 void Service::recheck() {
-  std::vector<std::shared_ptr<Connection>> connections;
-  {
-    const MutexLock lock(mutex_);
-    for (const auto& [number, connection] : connections_) connections.push_back(connection);
+  for (const auto& connection : connections()) recheck(*connection);
+}
+
+void Service::end_expired() {
+  const os::WallTime now = parts_.clock.now();
+  for (const auto& connection : connections()) {
+    const auto session = connection->session();
+    if (session == nullptr || !session->peer() || session->peer()->not_after > now) continue;
+    session->close("the client's certificate has expired");
   }
-  for (const auto& connection : connections) recheck(*connection);
 }
 
 void Service::recheck(Connection& connection) {
   const auto session = connection.session();
   if (session == nullptr || !session->peer()) return;
   const rpc::PeerIdentity& peer = *session->peer();
-  if (peer.not_after <= parts_.clock.now()) return session->close("the client's certificate has expired");
   auto client = parts_.accounts.admit(peer.fingerprint, peer.client);
   if (!client) {
     if (client.error().fault == Fault::refused) session->close(std::move(client).error());

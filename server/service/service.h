@@ -4,11 +4,13 @@
 // the accounts change. requests.h lists the requests; each has a file.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/base/mutex.h"
 #include "common/crypto/sign.h"
@@ -52,9 +54,11 @@ class Service : public rpc::Handler {
                                                     rpc::Request request) override;
   void closed(rpc::Session& session) override;
 
-  /// Looks at every connection again: ends those of clients that were revoked, that lost their grant, or whose
-  /// certificate is over; tells the others what has changed. Blocks for the disk; not on an io thread.
+  /// Asks the accounts about every connection again: ends those of clients that were revoked or lost their grant,
+  /// tells the others what has changed. Blocks for the disk; not on an io thread.
   void recheck();
+  /// Ends connections whose certificate has expired since they began.
+  void end_expired();
   /// Ends what waits; further requests that would wait are answered at once.
   void stop();
 
@@ -68,6 +72,7 @@ class Service : public rpc::Handler {
 
  private:
   std::shared_ptr<Connection> connection_of(const std::shared_ptr<rpc::Session>& session);
+  std::vector<std::shared_ptr<Connection>> connections() const;
   void recheck(Connection& connection);
 
   Parts parts_;

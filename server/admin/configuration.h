@@ -1,0 +1,40 @@
+// D/cofferd.toml: where the server listens, and the names by which clients reach it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/limits.h"
+#include "common/base/result.h"
+
+namespace coffer::admin {
+
+struct Address {
+  std::string host;  ///< A name or an IP address, without brackets.
+  std::uint16_t port = 0;
+
+  friend bool operator==(const Address&, const Address&) = default;
+};
+
+/// "HOST:PORT", "[IPv6]:PORT", and with `default_port` "HOST" too. Fault::refused says what is wrong.
+Result<Address> parse_address(std::string_view text, std::uint16_t default_port = 0);
+/// The same again; IPv6 addresses in brackets.
+std::string format_address(const Address& address);
+
+struct Configuration {
+  std::vector<std::string> hosts;  ///< At least one. The first goes into tokens, all into the server's certificate.
+  std::string listen_host;         ///< Empty: every address of the machine.
+  std::uint16_t port = limits::kDefaultPort;
+};
+
+/// Fault::refused, with the line, for what is not a configuration or has an unknown key.
+Result<Configuration> read_configuration(const std::string& path);
+/// The text of a new file, with comments.
+std::string configuration_text(const Configuration& configuration);
+
+/// The names by which this machine is likely to be reached: its host name, and loopback.
+std::vector<std::string> default_hosts();
+
+}  // namespace coffer::admin

@@ -1,0 +1,24 @@
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "common/os/clock.h"
+#include "common/os/random.h"
+#include "server/accounts/accounts.h"
+#include "server/admin/commands.h"
+#include "server/admin/server_folder.h"
+
+namespace coffer::admin {
+
+Result<int> revoke(const RevokeOptions& options) {
+  COFFER_TRY(const ServerFolder folder, ServerFolder::find(options.dir));
+  COFFER_TRY(const auto accounts, accounts::Accounts::open(folder.accounts(), os::real_clock(), os::real_random()));
+  COFFER_DO(accounts->revoke(options.name));
+  if (options.json) {
+    std::cout << nlohmann::json{{"client", options.name}, {"revoked", true}}.dump(2) << "\n";
+  } else {
+    std::cout << "Revoked " << options.name << "; its connections end within a second. Its vaults stay as they are.\n";
+  }
+  return kExitDone;
+}
+
+}  // namespace coffer::admin

@@ -1,0 +1,59 @@
+#include "server/admin/server_certificate.h"
+
+#include <algorithm>
+#include <filesystem>
+
+#include "common/base/log.h"
+#include "common/os/clock.h"
+#include "common/os/disk.h"
+
+namespace coffer::admin {
+namespace {
+
+constexpr std::chrono::hours kLifetime{24 * 825};
+constexpr std::chrono::hours kLeftMin{24 * 90};
+
+/// The names of the certificate that is there, if it is usable at all.
+Result<tls::CertificateFacts> present(const tls::ServerFiles& files) {
+  COFFER_TRY(const std::string pem, read_text(files.certificate));
+  COFFER_TRY(const std::string key, read_text(files.key));
+  COFFER_TRY(const std::string ca, read_text(files.ca));
+  COFFER_TRY(const bool fits, tls::fits(pem, as_bytes(key)));
+  COFFER_TRY(const bool ours, tls::was_issued_by(pem, ca));
+  if (!fits || !ours) return Error{Fault::corrupt, 0, "the server's certificate does not fit its key or CA"};
+  return tls::read_certificate(pem);
+}
+
+bool contains(const std::vector<std::string>& hosts, const std::string& host) {
+  return std::ranges::find(hosts, host) != hosts.end();
+}
+
+}  // namespace
+
+Result<void> ensure_server_certificate(const ServerFolder& folder, const tls::Authority& authority,
+                                       const std::vector<std::string>& hosts) {
+  const tls::ServerFiles files = folder.tls_files();
+  std::vector<std::string> names = hosts;
+  if (const auto facts = present(files)) {
+    const bool covers = std::ranges::all_of(hosts, [&](const auto& host) { return contains(facts->hosts, host); });
+    if (covers && facts->not_after > os::real_clock().now() + kLeftMin) return {};
+    for (const std::string& host : facts->hosts) {
+      if (!contains(names, host)) names.push_back(host);
+    }
+    log::info("server_certificate_renewed", {{"names", names.size()}});
+  } else if (std::filesystem::exists(files.certificate)) {
+    // Made elsewhere, or damaged: what someone put there on purpose is not ours to replace.
+    return Error{facts.error()}.in("tls/server.pem; remove it and tls/server.key to have new ones made");
+  }
+  const tls::KeyAndCsr made = tls::make_key_pair_and_csr(names.front());
+  const tls::NewCertificate wanted{.common_name = names.front(),
+                                   .purpose = tls::Purpose::server,
+                                   .hosts = names,
+                                   .uris = {},
+                                   .validity = tls::valid_for(os::real_clock(), kLifetime)};
+  COFFER_TRY(const std::string pem, tls::issue_certificate(authority, made.csr_der, wanted));
+  COFFER_DO(write_text(files.key, as_text(made.key_pem.bytes())));
+  return write_text(files.certificate, pem);
+}
+
+}  // namespace coffer::admin
