@@ -1,0 +1,31 @@
+#include "tests/testing/vault/local_mount.h"
+
+#include <atomic>
+#include <cstdio>
+#include <utility>
+
+#include "tests/testing/eventually.h"
+
+namespace coffer::testing {
+
+LocalMount::LocalMount(const std::string& vault_folder, files::FileSystemOptions options)
+    : vault_(vault_folder, options) {
+  ops::MountOptions mount_options;
+  mount_options.mountpoint = path();
+  mount_options.read_only = options.read_only;
+  const auto is_ready = std::make_shared<std::atomic<bool>>(false);
+  mount_options.on_ready = [is_ready] { *is_ready = true; };
+  Result<std::unique_ptr<ops::Mount>> mounted = ops::Mount::mount(vault_.file_system(), mount_options);
+  if (!mounted) std::fprintf(stderr, "%s\n", mounted.error().what.c_str());
+  COFFER_CHECK(mounted.has_value());
+  mount_ = *std::move(mounted);
+  server_ = std::thread([this] { COFFER_CHECK(mount_->run().has_value()); });
+  COFFER_CHECK(eventually([&] { return is_ready->load(); }));
+}
+
+LocalMount::~LocalMount() {
+  if (!mount_->unmount()) COFFER_CHECK(mount_->unmount(true).has_value());  // A failed test may have left files open.
+  server_.join();
+}
+
+}  // namespace coffer::testing
