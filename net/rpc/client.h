@@ -57,6 +57,8 @@ template <class T>
 using Done = std::function<void(Result<T>)>;
 using Deadline = std::chrono::steady_clock::time_point;
 
+class ClientCore;
+
 /// Thread-safe.
 ///
 /// A Done is called exactly once, on the network thread (or, after stop(), by the caller's own thread); it must not
@@ -116,8 +118,7 @@ class Client {
   std::uint64_t bytes_received() const;  ///< On the wire, since start().
 
  private:
-  class State;
-  std::unique_ptr<State> state_;
+  std::unique_ptr<ClientCore> core_;
 };
 
 /// Blocks until Done: `Result<Bytes> r = rpc::wait<Bytes>([&](auto done) { client.get_chunk(id, deadline, done); });`

@@ -1,0 +1,43 @@
+// One request of a Client on its way, and its answer.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common/base/bytes.h"
+#include "common/base/result.h"
+#include "common/crypto/hash.h"
+#include "net/rpc/in_flight.h"
+#include "net/wire/frame.h"
+
+namespace coffer::rpc {
+
+struct Answer {
+  Bytes header;
+  Bytes body;
+  std::optional<crypto::Digest> body_digest;  ///< Of a get_chunk's body.
+};
+
+struct Call {
+  wire::Type type{};
+  std::string header;
+  std::shared_ptr<const Bytes> body;  ///< May be null.
+  std::size_t body_offset = 0;
+  bool is_bulk = false;  ///< Travels on the connections for chunks.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+  std::function<void(Result<Answer>)> done;  ///< Empty once it was called, and where nobody asks.
+
+  std::uint64_t number = 0;  ///< The request id; grows in the order in which calls were made.
+
+  /// What it may hold in the server's memory.
+  std::uint64_t cost_bytes() const {
+    return header.size() + (body ? body->size() - body_offset : 0) + answer_bytes_max(type, as_bytes(header));
+  }
+};
+
+using CallPtr = std::shared_ptr<Call>;
+
+}  // namespace coffer::rpc

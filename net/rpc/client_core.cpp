@@ -1,0 +1,281 @@
+#include "net/rpc/client_core.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+
+#include "common/base/check.h"
+#include "common/base/log.h"
+
+namespace coffer::rpc {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using std::chrono::steady_clock;
+
+namespace {
+
+/// Between attempts at a request that the server was too busy for.
+constexpr auto kBusyPause = std::chrono::milliseconds(250);
+/// In flight on a connection before a further one is opened.
+constexpr std::size_t kBusyRequests = 2;
+
+Error stopped() { return Error{Fault::stopped, 0, "the client has stopped"}; }
+
+}  // namespace
+
+ClientCore::ClientCore(ClientOptions options, os::Random& random)
+    : options_(std::move(options)),
+      random_(random),
+      work_(io_.get_executor()),
+      tasks_(executor()),
+      deadline_(executor()) {
+  using Use = ClientConnection::Use;
+  connections_.push_back(std::make_unique<ClientConnection>(*this, Use::control));
+  for (unsigned i = 1; i < options_.connections; ++i) {
+    connections_.push_back(std::make_unique<ClientConnection>(*this, Use::bulk));
+  }
+}
+
+ClientCore::~ClientCore() { stop(); }
+
+void ClientCore::start() {
+  COFFER_CHECK(!thread_.joinable());
+  asio::post(io_, [this] {
+    for (const auto& connection : connections_) tasks_.start(connection->run());
+    tasks_.start(watch_deadlines());
+  });
+  thread_ = std::thread([this] { io_.run(); });
+}
+
+void ClientCore::stop() {
+  {
+    const MutexLock lock(mutex_);
+    is_stopped_ = true;
+    link_change_.notify_all();
+  }
+  if (thread_.joinable()) {
+    COFFER_CHECK(std::this_thread::get_id() != thread_.get_id());
+    asio::post(io_, [this] {
+      asio::co_spawn(io_, shut_down(), [this](std::exception_ptr exception) {
+        if (exception) log_exception(std::move(exception));
+        work_.reset();
+      });
+    });
+    thread_.join();
+  }
+  is_stopping_ = true;  // Where the thread never ran.
+  take_incoming();
+  fail_waiting(stopped());
+}
+
+awaitable<void> ClientCore::shut_down() {
+  is_stopping_ = true;
+  take_incoming();
+  deadline_.notify();
+  for (const auto& connection : connections_) connection->break_off(false);
+  co_await tasks_.join();
+  fail_waiting(stopped());
+}
+
+void ClientCore::submit(Call call) {
+  {
+    const MutexLock lock(mutex_);
+    if (!is_stopped_) {
+      incoming_.push_back(std::make_shared<Call>(std::move(call)));
+      if (!std::exchange(is_incoming_posted_, true)) asio::post(io_, [this] { take_incoming(); });
+      return;
+    }
+  }
+  call.done(stopped());
+}
+
+void ClientCore::take_incoming() {
+  std::deque<CallPtr> calls;
+  {
+    const MutexLock lock(mutex_);
+    calls.swap(incoming_);
+    is_incoming_posted_ = false;
+  }
+  for (CallPtr& call : calls) {
+    call->number = next_number();
+    enqueue(std::move(call));
+  }
+  pump();
+}
+
+void ClientCore::enqueue(CallPtr call) {
+  if (link() == Link::refused) {
+    complete(call, Error{Fault::refused, 0, why()});
+    return;
+  }
+  const bool is_first = deadlines_.empty() || call->deadline < deadlines_.begin()->first;
+  deadlines_.emplace(call->deadline, call);
+  if (is_first) deadline_.notify();
+  auto& queue = call->is_bulk ? bulk_ : control_;
+  queue.push_back(std::move(call));
+}
+
+void ClientCore::give_back(std::vector<CallPtr> calls) {
+  for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
+    if (!(*call)->done) continue;  // A ping of the connection's own, or past its deadline.
+    ((*call)->is_bulk ? bulk_ : control_).push_front(std::move(*call));
+  }
+  if (is_stopping_) fail_waiting(stopped());
+  if (link() == Link::refused) fail_waiting(Error{Fault::refused, 0, why()});
+}
+
+void ClientCore::fail_waiting(const Error& error) {
+  std::deque<CallPtr> calls;
+  calls.swap(control_);
+  calls.insert(calls.end(), bulk_.begin(), bulk_.end());
+  bulk_.clear();
+  for (const CallPtr& call : calls) complete(call, error);
+}
+
+void ClientCore::complete(const CallPtr& call, Result<Answer> answer) {
+  if (!call->done) return;
+  const bool is_busy = !answer && answer.error().fault == Fault::offline && answer.error().code == EAGAIN;
+  if (is_busy && !is_stopping_ && steady_clock::now() + kBusyPause < call->deadline) {
+    tasks_.start(retry_later(call));
+    return;
+  }
+  deadlines_.erase({call->deadline, call});
+  const auto done = std::exchange(call->done, nullptr);
+  done(std::move(answer));
+}
+
+awaitable<void> ClientCore::retry_later(CallPtr call) {
+  Event pause(executor());
+  co_await pause.wait(steady_clock::now() + kBusyPause);
+  std::vector<CallPtr> calls{std::move(call)};
+  give_back(std::move(calls));
+  pump();
+}
+
+awaitable<void> ClientCore::watch_deadlines() {
+  while (!is_stopping_) {
+    const auto now = steady_clock::now();
+    if (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+      const CallPtr call = deadlines_.begin()->second;
+      std::erase(call->is_bulk ? bulk_ : control_, call);
+      const std::string reason = link() == Link::online ? "no answer from the server in time" : why();
+      complete(call, Error{Fault::offline, 0, reason});
+      continue;
+    }
+    co_await deadline_.wait(deadlines_.empty() ? Deadline::max() : deadlines_.begin()->first);
+  }
+}
+
+void ClientCore::pump() {
+  if (is_stopping_) return;
+  ClientConnection& control = *connections_.front();
+  while (!control_.empty() && control.has_room_for(*control_.front())) {
+    CallPtr call = std::move(control_.front());
+    control_.pop_front();
+    control.take(std::move(call));
+  }
+  while (!bulk_.empty()) {
+    ClientConnection* connection = least_loaded(*bulk_.front());
+    if (connection == nullptr) break;
+    CallPtr call = std::move(bulk_.front());
+    bulk_.pop_front();
+    connection->take(std::move(call));
+  }
+  if (control.is_online()) open_another();
+}
+
+ClientConnection* ClientCore::least_loaded(const Call& call) {
+  ClientConnection* best = nullptr;
+  bool is_any_online = false;
+  bool has_any_failed = connections_.size() == 1;
+  for (std::size_t i = 1; i < connections_.size(); ++i) {
+    ClientConnection* one = connections_[i].get();
+    is_any_online |= one->is_online();
+    has_any_failed |= one->has_failed();
+    if (!one->has_room_for(call)) continue;
+    if (best == nullptr || one->in_flight_bytes() < best->in_flight_bytes()) best = one;
+  }
+  // A server that lets nobody have a second connection still gets its chunks.
+  ClientConnection* control = connections_.front().get();
+  if (!is_any_online && has_any_failed && control->has_room_for(call)) return control;
+  return best;
+}
+
+void ClientCore::open_another() {
+  ClientConnection* closed = nullptr;
+  bool is_any_online = false;
+  for (std::size_t i = 1; i < connections_.size(); ++i) {
+    ClientConnection* one = connections_[i].get();
+    if (one->is_dialling()) return;
+    if (one->is_online() && one->in_flight_count() < kBusyRequests) return;
+    is_any_online |= one->is_online();
+    if (closed == nullptr && !one->is_online()) closed = one;
+  }
+  if (closed != nullptr && (is_any_online || !bulk_.empty())) closed->want();
+}
+
+void ClientCore::count(std::uint64_t sent, std::uint64_t received) {
+  bytes_sent_ += sent;
+  bytes_received_ += received;
+}
+
+void ClientCore::control_is_online(ServerFacts facts) {
+  {
+    const MutexLock lock(mutex_);
+    facts_ = std::move(facts);
+  }
+  set_link(Link::online, "");
+}
+
+void ClientCore::control_has_ended(const Error& why) {
+  if (is_stopping_) return;
+  set_link(why.fault == Fault::refused ? Link::refused : Link::offline, why.what);
+  if (why.fault == Fault::refused) fail_waiting(why);
+}
+
+void ClientCore::set_link(Link link, std::string why) {
+  bool is_change = false;
+  {
+    const MutexLock lock(mutex_);
+    is_change = link_ != link;
+    link_ = link;
+    why_ = std::move(why);
+    link_change_.notify_all();
+  }
+  if (is_change && link_changed_) link_changed_(link);
+}
+
+void ClientCore::reload_identity() {
+  asio::post(io_, [this] {
+    for (const auto& connection : connections_) connection->break_off(true);
+  });
+}
+
+Link ClientCore::link() const {
+  const MutexLock lock(mutex_);
+  return link_;
+}
+
+std::string ClientCore::why() const {
+  const MutexLock lock(mutex_);
+  return why_;
+}
+
+std::optional<ServerFacts> ClientCore::facts() const {
+  const MutexLock lock(mutex_);
+  return facts_;
+}
+
+Result<void> ClientCore::wait_online(Deadline deadline) {
+  const MutexLock lock(mutex_);
+  while (link_ != Link::online) {
+    if (is_stopped_) return stopped();
+    if (link_ == Link::refused) return Error{Fault::refused, 0, why_};
+    if (steady_clock::now() >= deadline) return Error{Fault::offline, 0, why_};
+    link_change_.wait_until(mutex_, deadline);
+  }
+  return {};
+}
+
+}  // namespace coffer::rpc
