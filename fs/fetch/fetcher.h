@@ -63,8 +63,7 @@ class Fetcher {
   Fetcher& operator=(const Fetcher&) = delete;
 
   void start();
-  /// Waiting readers get Fault::stopped. Every request in flight must be answered (rpc::Client::stop() does it) before
-  /// the Fetcher is destroyed, or never.
+  /// Waiting readers get Fault::stopped; answers that come later are ignored.
   void stop();
 
   /// Fills `into` with what the tree says of the file from `at` on: extents, and zeros where there are none. The caller
@@ -86,7 +85,7 @@ class Fetcher {
 
  private:
   struct State;
-  std::shared_ptr<State> state_;  // Shared with the answers that are still to come.
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace coffer::fetch

@@ -97,9 +97,8 @@ Staging::~Staging() = default;
 
 Result<std::unique_ptr<Staging>> Staging::open(os::Disk& disk, const std::string& folder, crypto::Secret staging_key,
                                                os::Random& random) {
-  const std::string own = folder + "/staging";
-  COFFER_DO(disk.make_folder(own));
-  return std::unique_ptr<Staging>(new Staging(disk, own, std::move(staging_key), random));
+  COFFER_DO(disk.make_folder(folder));
+  return std::unique_ptr<Staging>(new Staging(disk, folder, std::move(staging_key), random));
 }
 
 std::string Staging::path_of(ChunkKey chunk) const { return folder_ + "/" + std::to_string(chunk.value()); }

@@ -34,8 +34,7 @@ Result<Staged> decode_staging(ByteView file, ChunkKey chunk, const crypto::Secre
 /// Thread-safe; appends to one chunk come from one thread at a time. Keeps references to `disk` and `random`.
 class Staging {
  public:
-  /// Opens or makes `folder`/staging, where `folder` is that of the Spool. `staging_key` is
-  /// VaultKey::derive(kStagingLabel).
+  /// Opens or makes the folder, which holds nothing else. `staging_key` is VaultKey::derive(kStagingLabel).
   static Result<std::unique_ptr<Staging>> open(os::Disk& disk, const std::string& folder, crypto::Secret staging_key,
                                                os::Random& random);
   ~Staging();
