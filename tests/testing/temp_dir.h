@@ -8,7 +8,8 @@ namespace coffer::testing {
 
 class TempDir {
  public:
-  TempDir();
+  TempDir() : TempDir(std::filesystem::temp_directory_path()) {}
+  explicit TempDir(const std::filesystem::path& parent);
   ~TempDir();
   TempDir(const TempDir&) = delete;
   TempDir& operator=(const TempDir&) = delete;
@@ -19,5 +20,8 @@ class TempDir {
  private:
   std::filesystem::path path_;
 };
+
+/// Where a TempDir does without a disk, if the machine has such a place: an fsync costs nothing there.
+std::filesystem::path in_memory();
 
 }  // namespace coffer::testing

@@ -1,0 +1,175 @@
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+
+#include "tests/common/pack/chunks.h"
+#include "tests/testing/eventually.h"
+
+namespace coffer::pack {
+namespace {
+
+using testing::TempDir;
+
+constexpr std::size_t kThreads = 4;
+constexpr std::size_t kChunksOfEach = 150;
+
+// Claim: threads that append, sync, read, remove and check at once each see their own chunks as they left them.
+TEST(PackStore, IsUsedByManyThreadsAtOnce) {
+  const TempDir dir;
+  const PackOptions small{.pack_bytes_max = 50'000};
+  auto store = open_store(dir.path(), os::real_disk(), small);
+  std::atomic<std::size_t> running = kThreads;
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (std::size_t i = 0; i < kChunksOfEach; ++i) {
+        const Chunk chunk = random_chunk(t * 1000 + i, 100 + i * 7);
+        EXPECT_TRUE(store->append(chunk.id, chunk.bytes));
+        EXPECT_TRUE(is_whole(*store, chunk));
+        if (i % 4 == 0) {
+          EXPECT_TRUE(store->sync());
+        }
+        if (i % 3 == 0) {
+          EXPECT_TRUE(store->remove(chunk.id));
+        }
+        if (i < 20) continue;
+        const std::size_t before = i - 20;
+        EXPECT_EQ(is_whole(*store, random_chunk(t * 1000 + before, 100 + before * 7)), before % 3 != 0);
+      }
+      --running;
+    });
+  }
+  threads.emplace_back([&] {
+    while (running > 0) {
+      const auto report = store->check(true);
+      ASSERT_TRUE(report) << report.error().what;
+      EXPECT_TRUE(report->bad.empty());
+      EXPECT_TRUE(report->damage.empty()) << report->damage.front();
+    }
+  });
+  threads.emplace_back([&] {
+    while (running > 0) {
+      EXPECT_TRUE(store->for_each([&](const StoredChunk& chunk) -> Result<void> {
+        const auto bytes = store->read(chunk.id);
+        EXPECT_TRUE(bytes || bytes.error().code == ENOENT) << bytes.error().what;
+        return {};
+      }));
+    }
+  });
+  for (std::thread& thread : threads) thread.join();
+
+  EXPECT_EQ(store->chunk_count(), kThreads * kChunksOfEach * 2 / 3);
+  store.reset();
+  store = open_store(dir.path(), os::real_disk(), small);
+  EXPECT_EQ(store->chunk_count(), kThreads * kChunksOfEach * 2 / 3);
+  EXPECT_TRUE(store->check(true)->bad.empty());
+}
+
+// Claim: threads that append the same chunks store each once.
+TEST(PackStore, StoresAChunkOnceHoweverManyAppendIt) {
+  const TempDir dir;
+  const auto store = open_store(dir.path());
+  std::vector<std::thread> threads;
+  for (std::size_t t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&] {
+      append_all(*store, random_chunks(100));
+      EXPECT_TRUE(store->sync());
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(store->chunk_count(), 100u);
+  EXPECT_EQ(store->check(true)->chunks, 100u);
+}
+
+/// A disk whose fsyncs wait until they are let go.
+class SlowDisk : public os::Disk {
+ public:
+  Result<std::unique_ptr<os::File>> open(const std::string& path, os::Open how) override {
+    COFFER_TRY(std::unique_ptr<os::File> file, os::real_disk().open(path, how));
+    return std::make_unique<SlowFile>(std::move(file), *this);
+  }
+  Result<void> remove(const std::string& path) override { return os::real_disk().remove(path); }
+  Result<void> rename(const std::string& a, const std::string& b) override { return os::real_disk().rename(a, b); }
+  Result<void> make_folder(const std::string& path) override { return os::real_disk().make_folder(path); }
+  Result<void> sync_folder(const std::string& path) override { return os::real_disk().sync_folder(path); }
+  Result<std::vector<std::string>> list(const std::string& path) override { return os::real_disk().list(path); }
+  Result<std::uint64_t> free_bytes(const std::string& path) override { return os::real_disk().free_bytes(path); }
+
+  void hold(bool hold) {
+    const std::lock_guard lock(mutex_);
+    is_held_ = hold;
+    changed_.notify_all();
+  }
+  int waiting_count() {
+    const std::lock_guard lock(mutex_);
+    return waiting_;
+  }
+  int sync_count() {
+    const std::lock_guard lock(mutex_);
+    return syncs_;
+  }
+
+ private:
+  class SlowFile : public os::File {
+   public:
+    SlowFile(std::unique_ptr<os::File> file, SlowDisk& disk) : file_(std::move(file)), disk_(disk) {}
+    Result<std::size_t> read_at(MutableByteView into, std::uint64_t at) override { return file_->read_at(into, at); }
+    Result<void> write_at(ByteView bytes, std::uint64_t at) override { return file_->write_at(bytes, at); }
+    Result<void> truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
+    Result<std::uint64_t> size() override { return file_->size(); }
+    Result<void> punch(std::uint64_t at, std::uint64_t bytes) override { return file_->punch(at, bytes); }
+    Result<void> sync() override {
+      disk_.wait();
+      return file_->sync();
+    }
+
+   private:
+    std::unique_ptr<os::File> file_;
+    SlowDisk& disk_;
+  };
+
+  void wait() {
+    std::unique_lock lock(mutex_);
+    ++syncs_;
+    ++waiting_;
+    changed_.wait(lock, [&] { return !is_held_; });
+    --waiting_;
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_held_ = false;
+  int waiting_ = 0;
+  int syncs_ = 0;
+};
+
+// Claim: while one fsync runs, others read and append; and all who asked for a sync meanwhile share the next one.
+TEST(PackStore, ReadsAndAppendsWhileAnFsyncRunsAndSharesTheNextOne) {
+  const TempDir dir;
+  SlowDisk disk;
+  const auto store = open_store(dir.path(), disk);
+  const std::vector<Chunk> chunks = random_chunks(10);
+  append_all(*store, {chunks[0]});
+  disk.hold(true);
+  const int before = disk.sync_count();
+  std::thread first([&] { EXPECT_TRUE(store->sync()); });
+  ASSERT_TRUE(testing::eventually([&] { return disk.waiting_count() == 1; }));
+
+  EXPECT_TRUE(is_whole(*store, chunks[0]));
+  std::vector<std::thread> others;
+  for (std::size_t i = 1; i < chunks.size(); ++i) {
+    append_all(*store, {chunks[i]});
+    EXPECT_TRUE(is_whole(*store, chunks[i]));
+    others.emplace_back([&] { EXPECT_TRUE(store->sync()); });
+  }
+  disk.hold(false);
+  first.join();
+  for (std::thread& thread : others) thread.join();
+  EXPECT_GE(disk.sync_count() - before, 2) << "what was appended during an fsync needs another";
+  EXPECT_LE(disk.sync_count() - before, 4);
+}
+
+}  // namespace
+}  // namespace coffer::pack
