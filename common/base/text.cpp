@@ -17,7 +17,7 @@ Error bad(const char* what) { return {Fault::corrupt, 0, what}; }
 Result<double> leading_number(std::string_view text, std::string_view& rest) {
   double value = 0;
   const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
-  if (code != std::errc() || value < 0) return bad("not a number");
+  if (code != std::errc() || !(value >= 0)) return bad("not a number");  // std::from_chars() also takes "nan".
   rest = text.substr(static_cast<std::size_t>(end - text.data()));
   return value;
 }
