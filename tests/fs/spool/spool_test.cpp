@@ -1,0 +1,209 @@
+#include "fs/spool/spool.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <chrono>
+#include <map>
+#include <thread>
+
+#include "fs/keys/vault_key.h"
+#include "fs/seal/sealer.h"
+#include "tests/testing/seeded_random.h"
+#include "tests/testing/temp_dir.h"
+
+namespace coffer::spool {
+namespace {
+
+using namespace std::chrono_literals;
+
+class SpoolTest : public ::testing::Test {
+ protected:
+  SpoolTest() { open(1u << 20); }
+
+  void open(std::uint64_t bytes_max) {
+    spool_.reset();
+    auto opened = Spool::open(os::real_disk(), folder_.path().string(),
+                              {.bytes_max = bytes_max, .pack_bytes_max = 1u << 18, .disk_bytes_spared = 0},
+                              [this](const object::ChunkId& id) -> Result<Standing> {
+                                const auto found = standing_.find(id);
+                                return found == standing_.end() ? Standing::unknown : found->second;
+                              });
+    ASSERT_TRUE(opened) << opened.error().what;
+    spool_ = std::move(*opened);
+  }
+
+  seal::SealedChunk sealed(std::size_t plain_bytes) { return sealer_.seal(random_.bytes(plain_bytes)); }
+
+  seal::SealedChunk put(std::size_t plain_bytes) {
+    seal::SealedChunk chunk = sealed(plain_bytes);
+    EXPECT_TRUE(spool_->put(chunk));
+    standing_[chunk.id()] = Standing::owed;
+    return chunk;
+  }
+
+  void release(const seal::SealedChunk& chunk) {
+    spool_->release(chunk.id());
+    standing_[chunk.id()] = Standing::cached;
+  }
+
+  bool has(const seal::SealedChunk& chunk) { return spool_->contains(chunk.id()) && spool_->get(chunk.id()); }
+
+  testing::TempDir folder_;
+  testing::SeededRandom random_{1};
+  seal::Sealer sealer_{keys::VaultKey::generate(random_),
+                       object::VaultId(),
+                       random_,
+                       {.codec = seal::Compression::Codec::none, .level = 0}};
+  std::map<object::ChunkId, Standing> standing_;
+  std::unique_ptr<Spool> spool_;
+};
+
+TEST_F(SpoolTest, GivesBackWhatWasPutWholeAndInParts) {
+  const seal::SealedChunk chunk = put(50'000);
+  const auto whole = spool_->get(chunk.id());
+  ASSERT_TRUE(whole);
+  EXPECT_TRUE(std::ranges::equal(*whole, chunk.bytes()));
+  const auto part = spool_->get_range(chunk.id(), 1000, 500);
+  ASSERT_TRUE(part);
+  EXPECT_TRUE(std::ranges::equal(*part, chunk.bytes().subspan(1000, 500)));
+  const auto outside = spool_->get_range(chunk.id(), 1000, static_cast<std::uint32_t>(chunk.bytes().size()));
+  ASSERT_FALSE(outside);
+  EXPECT_EQ(outside.error().fault, Fault::corrupt);
+  const auto absent = spool_->get(object::ChunkId());
+  ASSERT_FALSE(absent);
+  EXPECT_EQ(absent.error().code, ENOENT);
+}
+
+TEST_F(SpoolTest, KeepsWhatIsOwedAcrossARestart) {
+  const seal::SealedChunk owed = put(50'000);
+  const seal::SealedChunk cached = put(60'000);
+  release(cached);
+  open(1u << 20);
+  EXPECT_TRUE(has(owed));
+  EXPECT_TRUE(has(cached));
+  EXPECT_EQ(spool_->owed_bytes(), owed.bytes().size());
+  EXPECT_EQ(spool_->used_bytes(), owed.bytes().size() + cached.bytes().size());
+}
+
+TEST_F(SpoolTest, DropsAtAStartWhatTheTreeDoesNotKnow) {
+  const seal::SealedChunk orphan = put(50'000);
+  standing_.clear();
+  open(1u << 20);
+  EXPECT_FALSE(spool_->contains(orphan.id()));
+  EXPECT_FALSE(spool_->get(orphan.id()));
+  EXPECT_EQ(spool_->used_bytes(), 0u);
+}
+
+TEST_F(SpoolTest, EvictsTheLongestUnusedAndNeverWhatIsOwed) {
+  const seal::SealedChunk owed = put(200'000);
+  std::vector<seal::SealedChunk> cached;
+  for (int i = 0; i < 3; ++i) {
+    cached.push_back(put(200'000));
+    release(cached.back());
+  }
+  EXPECT_TRUE(spool_->get(cached[0].id()));  // Now cached[1] is the longest unused.
+  const seal::SealedChunk last = put(300'000);
+  EXPECT_TRUE(has(owed));
+  EXPECT_TRUE(has(last));
+  EXPECT_TRUE(has(cached[0]));
+  EXPECT_FALSE(spool_->contains(cached[1].id()));
+  EXPECT_LE(spool_->used_bytes(), spool_->bytes_max());
+}
+
+TEST_F(SpoolTest, RefusesWhatTheOwedChunksLeaveNoRoomForAndTakesItAfterOneIsStored) {
+  const seal::SealedChunk first = put(500'000);
+  put(400'000);
+  const seal::SealedChunk next = sealed(300'000);
+  const auto refused = spool_->put(next);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault, Fault::full);
+  EXPECT_FALSE(spool_->contains(next.id()));
+  EXPECT_TRUE(has(first));
+  release(first);
+  EXPECT_TRUE(spool_->put(next));
+  EXPECT_FALSE(spool_->contains(first.id()));
+}
+
+TEST_F(SpoolTest, WakesWhoWaitsForRoomWhenAChunkIsStored) {
+  const seal::SealedChunk chunk = put(900'000);
+  const auto full = spool_->wait_for_room(500'000, std::chrono::steady_clock::now(), {});
+  ASSERT_FALSE(full);
+  EXPECT_EQ(full.error().fault, Fault::full);
+  std::thread uploader([&] { release(chunk); });
+  EXPECT_TRUE(spool_->wait_for_room(500'000, std::chrono::steady_clock::now() + 20s, {}));
+  uploader.join();
+}
+
+TEST_F(SpoolTest, EndsAWaitWhenItIsInterrupted) {
+  put(900'000);
+  std::stop_source interrupt;
+  std::thread user([&] { interrupt.request_stop(); });
+  const auto waited = spool_->wait_for_room(500'000, std::chrono::steady_clock::now() + 20s, interrupt.get_token());
+  user.join();
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().fault, Fault::stopped);
+}
+
+TEST_F(SpoolTest, KeepsAFetchedChunkAsCacheIfItMatchesItsId) {
+  const seal::SealedChunk chunk = sealed(50'000);
+  Bytes wrong = copy_of(chunk.bytes());
+  wrong[777] ^= std::byte{1};
+  const auto refused = spool_->put_fetched(chunk.id(), wrong);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault, Fault::corrupt);
+  EXPECT_TRUE(spool_->put_fetched(chunk.id(), chunk.bytes()));
+  EXPECT_TRUE(has(chunk));
+  EXPECT_EQ(spool_->owed_bytes(), 0u);
+}
+
+TEST_F(SpoolTest, HasNoRoomForAFetchedChunkWhereOwedOnesNeedIt) {
+  put(900'000);
+  const seal::SealedChunk chunk = sealed(300'000);
+  const auto refused = spool_->put_fetched(chunk.id(), chunk.bytes());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault, Fault::full);
+}
+
+TEST_F(SpoolTest, ClearsAllButWhatIsOwed) {
+  const seal::SealedChunk owed = put(50'000);
+  const seal::SealedChunk cached = put(50'000);
+  release(cached);
+  ASSERT_TRUE(spool_->clear());
+  EXPECT_TRUE(has(owed));
+  EXPECT_FALSE(spool_->contains(cached.id()));
+}
+
+TEST_F(SpoolTest, DropsADeadChunkEvenIfItIsOwed) {
+  const seal::SealedChunk chunk = put(50'000);
+  ASSERT_TRUE(spool_->drop(chunk.id()));
+  EXPECT_FALSE(spool_->contains(chunk.id()));
+  EXPECT_EQ(spool_->owed_bytes(), 0u);
+  EXPECT_TRUE(spool_->drop(chunk.id()));
+}
+
+TEST_F(SpoolTest, StaysInItsBudgetUnderManyThreads) {
+  std::vector<std::thread> threads;
+  for (unsigned t = 0; t < 4; ++t) {
+    threads.emplace_back([&, t] {
+      testing::SeededRandom random(t);
+      for (int i = 0; i < 40; ++i) {
+        const seal::SealedChunk chunk = sealer_.seal(random.bytes(20'000 + random.below(60'000)));
+        if (i % 2 == 0) {
+          ASSERT_TRUE(spool_->put(chunk));
+          ASSERT_TRUE(spool_->get(chunk.id()));
+          spool_->release(chunk.id());
+        } else {
+          static_cast<void>(spool_->put_fetched(chunk.id(), chunk.bytes()));
+          static_cast<void>(spool_->drop(chunk.id()));
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_LE(spool_->used_bytes(), spool_->bytes_max());
+  EXPECT_EQ(spool_->owed_bytes(), 0u);
+}
+
+}  // namespace
+}  // namespace coffer::spool
