@@ -174,6 +174,8 @@ Result<void> FileSystem::flush_all() {
   return {};
 }
 
+bool FileSystem::is_open_for_writing(InodeId inode) { return state_->open_files.has_writers(inode); }
+
 std::vector<InodeId> FileSystem::open_for_writing() { return state_->open_files.with_writers(); }
 
 }  // namespace coffer::files

@@ -40,6 +40,8 @@ inline constexpr InodeId kBarrierFile{kVirtualInodeFirst + 2};
 inline constexpr std::string_view kLevelXattr = "user.coffer.level";
 /// SHA-256 of a file's content in lower-case hexadecimal; reading it reads the file.
 inline constexpr std::string_view kSha256Xattr = "user.coffer.sha256";
+/// high, normal or low: how urgently a file is sent. The only one that can be set.
+inline constexpr std::string_view kPriorityXattr = "user.coffer.priority";
 
 /// What fsync waits for.
 enum class FsyncMode {
@@ -134,6 +136,7 @@ class FileSystem {
   Result<void> flush_all();
   /// Regular files with handles that may write.
   std::vector<InodeId> open_for_writing();
+  bool is_open_for_writing(InodeId inode);
 
   enum class Allocate { extend, keep_size, punch_hole, zero_range, zero_range_keep_size };
   Result<void> allocate(HandleId handle, Allocate mode, std::uint64_t offset, std::uint64_t bytes);
@@ -143,7 +146,7 @@ class FileSystem {
   Result<std::uint64_t> copy_range(HandleId from, std::uint64_t from_offset, HandleId to, std::uint64_t to_offset,
                                    std::uint64_t bytes);
 
-  // -- extended attributes; those that begin with user.coffer. are ours: not listed, not settable
+  // -- extended attributes; those that begin with user.coffer. are ours, and not listed
   Result<std::string> xattr(InodeId inode, std::string_view name, std::stop_token stop = {});
   Result<std::vector<std::string>> xattrs(InodeId inode);
   Result<void> set_xattr(InodeId inode, std::string_view name, ByteView value, meta::XattrMode mode);

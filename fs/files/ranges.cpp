@@ -42,11 +42,10 @@ Result<void> FileSystem::allocate(HandleId id, Allocate mode, std::uint64_t offs
   COFFER_DO(state_->check_change(inode, adds ? bytes : 0));
 
   if (mode == Allocate::punch_hole || mode == Allocate::zero_range || mode == Allocate::zero_range_keep_size) {
-    COFFER_DO(state_->committer.flush(inode));
     meta::Content zeros;
     zeros.replaced.push_back({offset, end});
     zeros.mtime_ns = now_ns();
-    COFFER_DO(state_->tree.record(inode, zeros));
+    COFFER_DO(state_->committer.record(inode, zeros));
   }
   if (mode == Allocate::extend || mode == Allocate::zero_range) {
     COFFER_TRY(const Attributes now, attributes(inode));
@@ -91,7 +90,6 @@ Result<std::uint64_t> FileSystem::copy_range(HandleId from_id, std::uint64_t fro
   if (!from->reads || !to->writes) return answer(EBADF);
   if (is_virtual(from->inode) || is_virtual(to->inode)) return answer(EOPNOTSUPP);
   COFFER_DO(state_->committer.flush(from->inode));
-  COFFER_DO(state_->committer.flush(to->inode));
 
   COFFER_TRY(const Attributes source, attributes(from->inode));
   if (from_offset >= source.bytes) return std::uint64_t{0};
@@ -111,7 +109,7 @@ Result<std::uint64_t> FileSystem::copy_range(HandleId from_id, std::uint64_t fro
     }
     content.bytes = to_offset + bytes;
     content.mtime_ns = now_ns();
-    recorded = state_->tree.record(to->inode, content);
+    recorded = state_->committer.record(to->inode, content);
   }
   if (!recorded) return std::move(recorded).error();
   return bytes;

@@ -16,6 +16,18 @@ namespace {
 constexpr std::string_view kOwnPrefix = "user.coffer.";
 constexpr std::size_t kHashStepBytes = 1u << 20;
 
+/// Kept in the tree like any other, where fs/commit looks for it, but not listed: a copy of a file is not urgent
+/// because the file is.
+bool is_priority(ByteView value) {
+  const std::string_view text = as_text(value);
+  return text == "high" || text == "normal" || text == "low";
+}
+
+/// Those that begin with user.coffer. are ours; of these only the priority is for users to set.
+Result<void> check_settable(std::string_view name) {
+  return !name.starts_with(kOwnPrefix) || name == kPriorityXattr ? Result<void>() : answer(EPERM);
+}
+
 }  // namespace
 
 Result<std::string> FileSystem::State::sha256(InodeId inode, const std::stop_token& stop) {
@@ -45,18 +57,21 @@ Result<std::string> FileSystem::xattr(InodeId inode, std::string_view name, std:
 
 Result<std::vector<std::string>> FileSystem::xattrs(InodeId inode) {
   if (is_virtual(inode)) return std::vector<std::string>();
-  return state_->tree.xattrs(inode);
+  COFFER_TRY(std::vector<std::string> names, state_->tree.xattrs(inode));
+  std::erase_if(names, [](const std::string& name) { return name.starts_with(kOwnPrefix); });
+  return names;
 }
 
 Result<void> FileSystem::set_xattr(InodeId inode, std::string_view name, ByteView value, meta::XattrMode mode) {
   COFFER_DO(state_->check_change(inode));
-  if (name.starts_with(kOwnPrefix)) return answer(EPERM);
+  COFFER_DO(check_settable(name));
+  if (name == kPriorityXattr && !is_priority(value)) return answer(EINVAL);
   return state_->tree.set_xattr(inode, name, value, mode);
 }
 
 Result<void> FileSystem::remove_xattr(InodeId inode, std::string_view name) {
   COFFER_DO(state_->check_change(inode));
-  if (name.starts_with(kOwnPrefix)) return answer(EPERM);
+  COFFER_DO(check_settable(name));
   return state_->tree.remove_xattr(inode, name);
 }
 

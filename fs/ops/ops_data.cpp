@@ -3,10 +3,12 @@
 #include <linux/falloc.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <optional>
 
-#include "fs/ops/barrier.h"
 #include "fs/ops/guarded.h"
+#include "fs/ops/kernel_view.h"
 #include "fs/ops/operations.h"
 
 namespace coffer::ops {
@@ -97,12 +99,32 @@ void op_fallocate(fuse_req_t req, fuse_ino_t, int mode, off_t at, off_t bytes, f
   });
 }
 
-void op_lseek(fuse_req_t req, fuse_ino_t, off_t at, int whence, fuse_file_info* info) {
+/// The kernel (6.18) asks without writing back first, so of a file that is being written only it knows what is data:
+/// all of it is called data then, up to the size that the kernel has.
+Result<std::uint64_t> seek_while_written(Context& about, InodeId inode, files::FileSystem::Seek what,
+                                         std::uint64_t at) {
+  std::optional<std::uint64_t> size = kernel_size(about, inode);
+  if (!size) {
+    COFFER_TRY(const Attributes known, about.file_system.attributes(inode));
+    size = std::max(known.bytes, at + 1);
+  }
+  if (at >= *size) return answer(ENXIO);
+  return what == files::FileSystem::Seek::data ? at : *size;
+}
+
+void op_lseek(fuse_req_t req, fuse_ino_t inode_number, off_t offset, int whence, fuse_file_info* info) {
+  const InodeId inode(inode_number);
+  const auto at = static_cast<std::uint64_t>(offset);
+  const auto what = whence == SEEK_DATA ? files::FileSystem::Seek::data : files::FileSystem::Seek::hole;
+  if (file_system(req).is_open_for_writing(inode)) {
+    return guarded_waiting(req, [req, inode, what, at](Reply& reply) -> Result<void> {
+      COFFER_TRY(const std::uint64_t found, seek_while_written(context(req), inode, what, at));
+      reply.offset(found);
+      return {};
+    });
+  }
   guarded(req, [&](Reply& reply) -> Result<void> {
-    if (whence != SEEK_DATA && whence != SEEK_HOLE) return answer(EINVAL);
-    const auto what = whence == SEEK_DATA ? files::FileSystem::Seek::data : files::FileSystem::Seek::hole;
-    COFFER_TRY(const std::uint64_t found,
-               file_system(req).seek(files::HandleId(info->fh), what, static_cast<std::uint64_t>(at)));
+    COFFER_TRY(const std::uint64_t found, file_system(req).seek(files::HandleId(info->fh), what, at));
     reply.offset(found);
     return {};
   });

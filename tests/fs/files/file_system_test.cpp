@@ -217,6 +217,20 @@ TEST_F(AFileSystem, CopiesARangeWithoutNewContent) {
   files().release(to.handle);
 }
 
+TEST_F(AFileSystem, TakesAPriorityAndNoOtherXattrOfItsOwn) {
+  const InodeId inode = files().create(kRootInode, "file", file_mode())->inode;
+  const auto set = [&](std::string_view name, std::string_view value) {
+    return code(files().set_xattr(inode, name, as_bytes(value), meta::XattrMode::either));
+  };
+  EXPECT_EQ(set(files::kPriorityXattr, "high"), 0);
+  EXPECT_EQ(set(files::kPriorityXattr, "highest"), EINVAL);
+  EXPECT_EQ(set(files::kLevelXattr, "committed"), EPERM);
+  EXPECT_EQ(set("user.other", "x"), 0);
+  EXPECT_EQ(*files().xattr(inode, files::kPriorityXattr), "high");
+  EXPECT_EQ(*files().xattrs(inode), std::vector<std::string>{"user.other"});
+  EXPECT_EQ(code(files().remove_xattr(inode, files::kPriorityXattr)), 0);
+}
+
 TEST_F(AFileSystem, TellsPathsOfOpenFilesForTheBarrier) {
   meta::NewInode folder;
   folder.mode = S_IFDIR | 0755;

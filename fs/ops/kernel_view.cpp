@@ -1,4 +1,4 @@
-#include "fs/ops/barrier.h"
+#include "fs/ops/kernel_view.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -6,7 +6,6 @@
 
 #include <cerrno>
 #include <string>
-#include <utility>
 
 namespace coffer::ops {
 
@@ -35,6 +34,17 @@ bool is_inode(const Fd& fd, InodeId inode) {
   return ::fstat(fd.get(), &st) == 0 && st.st_ino == inode.value();
 }
 
+/// Not open where another mount covers ours.
+Fd open_root(const Context& context) {
+  const int fd = ::open(context.mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  struct stat st {};
+  if (fd >= 0 && (::fstat(fd, &st) != 0 || st.st_ino != kRootInode.value())) {
+    ::close(fd);
+    return Fd(-1);
+  }
+  return Fd(fd);
+}
+
 /// For reading, or where only that is allowed, for writing.
 int open_any(const Fd& root, const std::string& path) {
   constexpr int kFlags = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
@@ -58,14 +68,25 @@ Result<void> push_file(Context& context, const Fd& root, InodeId inode) {
 
 Result<void> push_kernel_pages(Context& context, const std::stop_token& stop) {
   if (context.file_system.options().read_only) return {};
-  const Fd root(::open(context.mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!root.is_open() || !is_inode(root, kRootInode)) return Error{Fault::local_io, 0, "the mount cannot be opened"};
+  const Fd root = open_root(context);
+  if (!root.is_open()) return Error{Fault::local_io, 0, "the mount cannot be opened"};
   if (::syncfs(root.get()) != 0) return os_error(errno, "syncfs");
   for (const InodeId inode : context.file_system.open_for_writing()) {
     if (stop.stop_requested()) return Error{Fault::stopped, 0, "interrupted"};
     COFFER_DO(push_file(context, root, inode));
   }
   return {};
+}
+
+std::optional<std::uint64_t> kernel_size(Context& context, InodeId inode) {
+  const Fd root = open_root(context);
+  for (int tries = 0; tries < kTriesMax && root.is_open(); ++tries) {
+    const Result<std::string> path = context.file_system.path_of(inode);
+    struct stat st {};
+    if (!path || ::fstatat(root.get(), path->c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+    if (st.st_ino == inode.value()) return static_cast<std::uint64_t>(st.st_size);
+  }
+  return std::nullopt;
 }
 
 }  // namespace coffer::ops

@@ -1,11 +1,15 @@
-// What the kernel has written and not yet handed over, for MOUNT/.coffer/barrier.
+// What the kernel has of files and has not told yet: pages that are not written back, and sizes because of them.
 //
 // syncfs(2) of a FUSE mount starts the writeback of every dirty page and returns before the daemon has answered. For
 // files that are closed that is no matter: close(2) waited for it. Files that are open for writing, mapped ones among
 // them, are opened once more through the mount and fsynced: that waits until each page was answered. The fsync comes
 // back to us as a request; op_fsync knows it by its process id, and answers at once.
+//
+// Both calls go through the mount and wait for its answers: never on a thread that answers the kernel.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <stop_token>
 
 #include "common/base/result.h"
@@ -13,8 +17,10 @@
 
 namespace coffer::ops {
 
-/// Afterwards all that was written through the mount before has reached the FileSystem. Blocks; never called on a
-/// thread that answers the kernel. Fault::stopped on `stop`.
+/// Afterwards all that was written through the mount before has reached the FileSystem. Fault::stopped on `stop`.
 Result<void> push_kernel_pages(Context& context, const std::stop_token& stop);
+
+/// The file's size as stat(2) tells it; nullopt where the file has no name by which it can be asked for.
+std::optional<std::uint64_t> kernel_size(Context& context, InodeId inode);
 
 }  // namespace coffer::ops
