@@ -134,9 +134,12 @@ void add_all(CommandLine& line) {
   add_json(sub, line.check_options.json);
 }
 
-/// One line, whatever CLI11 has to say.
-int usage_error(const CLI::Error& e) {
+/// One line, whatever CLI11 has to say. `first` is the first argument, or empty.
+int usage_error(const CLI::Error& e, const std::string& first) {
   std::string what = e.what();
+  const bool is_unknown_command = dynamic_cast<const CLI::RequiredError*>(&e) != nullptr &&
+                                  what.find("ubcommand") != std::string::npos && !first.empty() && first[0] != '-';
+  if (is_unknown_command) what = "there is no command \"" + first + "\"";
   for (char& c : what) {
     if (c == '\n') c = ' ';
   }
@@ -153,7 +156,7 @@ int run(int argc, char** argv) {
     line.app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return line.app.exit(e);
-    return usage_error(e);
+    return usage_error(e, argc > 1 ? argv[1] : "");
   }
   const Result<int> done = line.chosen();
   if (done) return *done;

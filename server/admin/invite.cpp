@@ -1,5 +1,3 @@
-#include <algorithm>
-#include <filesystem>
 #include <iostream>
 
 #include "common/os/clock.h"
@@ -8,6 +6,7 @@
 #include "server/accounts/accounts.h"
 #include "server/admin/commands.h"
 #include "server/admin/configuration.h"
+#include "server/admin/server_certificate.h"
 #include "server/admin/server_folder.h"
 
 namespace coffer::admin {
@@ -29,7 +28,7 @@ void warn_if_not_in_certificate(const ServerFolder& folder, const std::string& h
   const auto pem = read_text(folder.tls_files().certificate);
   if (!pem) return;
   const auto facts = tls::read_certificate(*pem);
-  if (!facts || std::ranges::find(facts->hosts, host) != facts->hosts.end()) return;
+  if (!facts || names_host(facts->hosts, host)) return;
   std::cerr << "cofferd: the server's certificate does not name " << host << "; add it to hosts in "
             << folder.configuration() << " and restart the server before the token is used\n";
 }

@@ -82,7 +82,7 @@ struct RunningServer::State {
 
   Result<void> listen(const Address& listen, const Configuration& configuration) {
     std::vector<std::string> names = configuration.hosts;
-    if (!listen.host.empty() && std::ranges::find(names, listen.host) == names.end()) names.push_back(listen.host);
+    if (!listen.host.empty() && !names_host(names, listen.host)) names.push_back(listen.host);
     COFFER_DO(ensure_server_certificate(folder, *authority, names));
     io.emplace(static_cast<int>(io_thread_count()));
     work.emplace(io->get_executor());

@@ -1,5 +1,7 @@
 #include "server/admin/server_certificate.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <filesystem>
 
@@ -24,21 +26,29 @@ Result<tls::CertificateFacts> present(const tls::ServerFiles& files) {
   return tls::read_certificate(pem);
 }
 
-bool contains(const std::vector<std::string>& hosts, const std::string& host) {
-  return std::ranges::find(hosts, host) != hosts.end();
+/// IPv6 addresses in their shortest form, in which they compare.
+std::string canonical(const std::string& host) {
+  in6_addr address;
+  char text[INET6_ADDRSTRLEN];
+  if (::inet_pton(AF_INET6, host.c_str(), &address) != 1) return host;
+  return ::inet_ntop(AF_INET6, &address, text, sizeof(text));
 }
 
 }  // namespace
+
+bool names_host(const std::vector<std::string>& hosts, const std::string& host) {
+  return std::ranges::any_of(hosts, [&](const std::string& one) { return canonical(one) == canonical(host); });
+}
 
 Result<void> ensure_server_certificate(const ServerFolder& folder, const tls::Authority& authority,
                                        const std::vector<std::string>& hosts) {
   const tls::ServerFiles files = folder.tls_files();
   std::vector<std::string> names = hosts;
   if (const auto facts = present(files)) {
-    const bool covers = std::ranges::all_of(hosts, [&](const auto& host) { return contains(facts->hosts, host); });
+    const bool covers = std::ranges::all_of(hosts, [&](const auto& host) { return names_host(facts->hosts, host); });
     if (covers && facts->not_after > os::real_clock().now() + kLeftMin) return {};
     for (const std::string& host : facts->hosts) {
-      if (!contains(names, host)) names.push_back(host);
+      if (!names_host(names, host)) names.push_back(host);
     }
     log::info("server_certificate_renewed", {{"names", names.size()}});
   } else if (std::filesystem::exists(files.certificate)) {

@@ -14,4 +14,7 @@ namespace coffer::admin {
 Result<void> ensure_server_certificate(const ServerFolder& folder, const tls::Authority& authority,
                                        const std::vector<std::string>& hosts);
 
+/// Whether `host` is among the names of a certificate; IPv6 addresses may be written in any form.
+bool names_host(const std::vector<std::string>& hosts, const std::string& host);
+
 }  // namespace coffer::admin

@@ -96,8 +96,7 @@ void PackChunkStore::append_all(std::vector<Put>& group) {
       put.outcome = Error(before.error());
       continue;
     }
-    put.is_new = !before->has_value();
-    put.outcome = PutDone{.was_stored = !put.is_new};
+    put.outcome = PutDone{.was_stored = before->has_value()};
     if (auto appended = packs_->append(put.id, *put.sealed); !appended) put.outcome = std::move(appended).error();
   }
 }
@@ -110,12 +109,7 @@ void PackChunkStore::sync_all(std::vector<Put>& group) {
     const MutexLock lock(mutex_);
     failed_ = true;
   }
-  for (Put& put : group) {
-    if (put.outcome && put.is_new) {
-      if (auto gone = packs_->remove(put.id); !gone) log::error("store_remove_failed", {{"what", gone.error().what}});
-    }
-    put.outcome = Error(synced.error());
-  }
+  for (Put& put : group) put.outcome = Error(synced.error());
 }
 
 void PackChunkStore::answer_all(std::vector<Put>& group) {

@@ -35,7 +35,6 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
     std::shared_ptr<const Bytes> sealed;
     Done done;
     Result<PutDone> outcome = PutDone{};
-    bool is_new = false;
   };
 
   PackChunkStore(std::unique_ptr<pack::PackStore> packs, WriterPool& writers);

@@ -1,0 +1,336 @@
+#include "server/oplog/oplog.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+#include <set>
+
+#include "common/db/database.h"
+#include "tests/testing/seeded_random.h"
+#include "tests/testing/temp_dir.h"
+
+namespace coffer::oplog {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct SetClock : os::Clock {
+  os::WallTime time{std::chrono::hours(1000)};
+  os::WallTime now() override { return time; }
+  os::SteadyTime steady() override { return os::SteadyTime(time.time_since_epoch()); }
+};
+
+template <class Id>
+Id id_of(std::uint8_t n) {
+  std::array<std::byte, Id::kSize> bytes{};
+  bytes[0] = std::byte{n};
+  return Id(bytes);
+}
+
+const auto kVault = id_of<object::VaultId>(7);
+const auto kAlice = id_of<object::ClientId>(1);
+const auto kBob = id_of<object::ClientId>(2);
+
+object::ChunkId chunk(std::uint8_t n) { return id_of<object::ChunkId>(n); }
+
+class OpLogTest : public ::testing::Test {
+ protected:
+  void SetUp() override { open(); }
+  void open() {
+    log_.reset();
+    auto opened = OpLog::open(path(), kVault, key_, clock_);
+    ASSERT_TRUE(opened) << opened.error().what;
+    log_ = *std::move(opened);
+  }
+  std::string path() const { return (dir_ / "oplog.db").string(); }
+
+  std::uint64_t lease(const object::ClientId& client = kAlice) { return log_->acquire_lease(client, true)->epoch; }
+
+  /// The commit that may come next under `epoch`.
+  object::Commit next(std::uint64_t epoch, std::vector<object::ChunkId> added = {},
+                      std::vector<object::ChunkId> released = {}) {
+    const Head head = *log_->head();
+    return {.vault = kVault,
+            .seq = head.seq + 1,
+            .previous = head.hash,
+            .epoch = epoch,
+            .added = std::move(added),
+            .released = std::move(released),
+            .payload = copy_of(as_bytes("sealed"))};
+  }
+
+  Result<Bytes> append(const object::Commit& commit, const object::ClientId& client = kAlice) {
+    return log_->append(object::encode(commit), client,
+                        [this](const object::ChunkId& id) -> Result<bool> { return stored_.contains(id); });
+  }
+
+  /// The errno of the refusal, 0 where there was none.
+  int refusal(const object::Commit& commit, const object::ClientId& client = kAlice) {
+    const auto appended = append(commit, client);
+    if (appended) return 0;
+    EXPECT_EQ(appended.error().fault, Fault::refused) << appended.error().what;
+    return appended.error().code;
+  }
+
+  testing::TempDir dir_;
+  SetClock clock_;
+  testing::SeededRandom random_{1};
+  crypto::SigningKey key_ = crypto::SigningKey::generate(random_);
+  std::set<object::ChunkId> stored_{chunk(1), chunk(2), chunk(3)};
+  std::unique_ptr<OpLog> log_;
+};
+
+TEST_F(OpLogTest, AppendsACommitAndSignsForIt) {
+  const auto commit = next(lease(), {chunk(1), chunk(2)});
+  const auto bytes = append(commit);
+  ASSERT_TRUE(bytes) << bytes.error().what;
+  const auto receipt = object::decode_receipt(*bytes);
+  ASSERT_TRUE(receipt);
+  EXPECT_TRUE(object::holds(*receipt, key_.public_key()));
+  EXPECT_EQ(receipt->seq, 1u);
+  EXPECT_EQ(receipt->hash, object::hash_of(object::encode(commit)));
+  EXPECT_EQ(receipt->vault, kVault);
+  EXPECT_EQ(receipt->chunk_count, 2u);
+  EXPECT_EQ(log_->head()->hash, receipt->hash);
+}
+
+TEST_F(OpLogTest, AnswersTheSameCommitWithTheSameReceiptWhateverCameAfterIt) {
+  const auto first = next(lease(), {chunk(1)});
+  const auto receipt = append(first);
+  ASSERT_TRUE(receipt);
+  EXPECT_EQ(*append(first), *receipt);
+  ASSERT_TRUE(append(next(1)));
+  lease(kBob);
+  EXPECT_EQ(*append(first), *receipt) << "the client's lease is lost, its commit is not";
+  EXPECT_EQ(log_->head()->seq, 2u);
+}
+
+TEST_F(OpLogTest, RefusesACommitWithAnyWrongField) {
+  const std::uint64_t epoch = lease();
+  ASSERT_TRUE(append(next(epoch, {chunk(1)})));
+  const object::Commit good = next(epoch, {chunk(2)});
+
+  object::Commit bad = good;
+  bad.vault = id_of<object::VaultId>(8);
+  EXPECT_EQ(refusal(bad), EINVAL);
+  bad = good;
+  bad.seq = 3;
+  EXPECT_EQ(refusal(bad), ESTALE) << "a gap";
+  bad.seq = 1;
+  bad.previous = {};
+  EXPECT_EQ(refusal(bad), ESTALE) << "another commit at the same place: a fork";
+  bad = good;
+  bad.previous = id_of<object::CommitHash>(1);
+  EXPECT_EQ(refusal(bad), ESTALE);
+  bad = good;
+  bad.epoch = epoch + 1;
+  EXPECT_EQ(refusal(bad), EROFS);
+  bad.epoch = epoch - 1;
+  EXPECT_EQ(refusal(bad), EROFS);
+  EXPECT_EQ(refusal(good, kBob), EROFS) << "not the holder of the lease";
+  bad = good;
+  bad.added.push_back(chunk(9));
+  EXPECT_EQ(refusal(bad), ENOENT) << "a chunk that is not stored";
+
+  EXPECT_EQ(log_->head()->seq, 1u);
+  EXPECT_EQ(refusal(good), 0);
+}
+
+TEST_F(OpLogTest, RefusesBytesThatAreNoCommit) {
+  object::Commit commit = next(lease(), {chunk(1), chunk(2)});
+  Bytes bytes = object::encode(commit);
+  std::swap_ranges(bytes.begin() + 88, bytes.begin() + 120, bytes.begin() + 120);
+  const auto is_stored = [](const object::ChunkId&) -> Result<bool> { return true; };
+  EXPECT_EQ(log_->append(bytes, kAlice, is_stored).error().code, EINVAL) << "unsorted ids";
+  bytes.resize(40);
+  EXPECT_EQ(log_->append(bytes, kAlice, is_stored).error().code, EINVAL);
+  EXPECT_EQ(log_->append({}, kAlice, is_stored).error().code, EINVAL);
+}
+
+TEST_F(OpLogTest, CountsChunksThatAreAddedReleasedAndAddedAgain) {
+  const auto count = [&](const object::Commit& commit) { return object::decode_receipt(*append(commit))->chunk_count; };
+  const std::uint64_t epoch = lease();
+  EXPECT_EQ(count(next(epoch, {chunk(1), chunk(2)})), 2u);
+  EXPECT_EQ(count(next(epoch, {chunk(2), chunk(3)})), 3u) << "one was there already";
+  EXPECT_EQ(count(next(epoch, {}, {chunk(1), chunk(9)})), 2u) << "one was never there";
+  EXPECT_EQ(count(next(epoch, {chunk(1)}, {chunk(2)})), 2u);
+  EXPECT_EQ(count(next(epoch, {}, {chunk(1), chunk(2), chunk(3)})), 0u);
+}
+
+TEST_F(OpLogTest, KeepsEverythingOverAReopening) {
+  const std::uint64_t epoch = lease();
+  const auto first = next(epoch, {chunk(1)});
+  const auto receipt = append(first);
+  ASSERT_TRUE(log_->put_key_slot(as_bytes("slot"), true));
+  open();
+  EXPECT_EQ(log_->head()->receipt, *receipt);
+  EXPECT_EQ(log_->read(1, 1000)->commits, std::vector<Bytes>{object::encode(first)});
+  EXPECT_EQ(as_text(log_->key_slots()->front().slot), "slot");
+  EXPECT_TRUE(append(next(epoch))) << "the lease is still held";
+}
+
+// Claim: what was acknowledged survives a kill at any moment, and the log needs no repair.
+// Method: copies the files as they are after each append, without closing the log, and opens the copy.
+TEST_F(OpLogTest, IsWholeInEveryCopyOfItsFiles) {
+  const std::uint64_t epoch = lease();
+  for (std::uint64_t n = 1; n <= 5; ++n) {
+    ASSERT_TRUE(append(next(epoch, {chunk(1)})));
+    testing::TempDir copy;
+    std::filesystem::copy(dir_.path(), copy.path(), std::filesystem::copy_options::recursive);
+    const auto reopened = OpLog::open((copy / "oplog.db").string(), kVault, key_, clock_);
+    ASSERT_TRUE(reopened);
+    EXPECT_EQ((*reopened)->head()->seq, n);
+    const auto report = check_log((copy / "oplog.db").string(), kVault, key_.public_key());
+    ASSERT_TRUE(report);
+    EXPECT_TRUE(report->damage.empty()) << report->damage.front();
+  }
+}
+
+TEST_F(OpLogTest, ReadsAtLeastOneCommitAndAsManyAsFit) {
+  const std::uint64_t epoch = lease();
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(append(next(epoch)));
+  const std::uint64_t one = object::encode(next(epoch)).size();
+  EXPECT_EQ(log_->read(2, 1)->commits.size(), 1u);
+  EXPECT_EQ(log_->read(2, 3 * one)->commits.size(), 3u);
+  EXPECT_EQ(log_->read(2, 100 * one)->commits.size(), 4u);
+  EXPECT_EQ(log_->read(6, 100)->commits.size(), 0u);
+  EXPECT_EQ(log_->read(6, 100)->head.seq, 5u);
+}
+
+TEST_F(OpLogTest, CallsAfterEachAppend) {
+  int calls = 0;
+  log_->on_append([&] { ++calls; });
+  const auto commit = next(lease());
+  ASSERT_TRUE(append(commit));
+  EXPECT_EQ(calls, 1);
+  ASSERT_TRUE(append(commit));
+  EXPECT_EQ(calls, 1) << "nothing was appended";
+}
+
+TEST_F(OpLogTest, GivesTheLeaseToOneClientUntilItIsOver) {
+  const Lease first = *log_->acquire_lease(kAlice, false);
+  EXPECT_TRUE(first.granted);
+  clock_.time += limits::kLeaseTime - 1s;
+  const Lease refused = *log_->acquire_lease(kBob, false);
+  EXPECT_FALSE(refused.granted);
+  EXPECT_EQ(refused.holder, kAlice);
+  EXPECT_EQ(refused.ttl, 1s);
+  ASSERT_TRUE(log_->renew_lease(kAlice, first.epoch));
+  clock_.time += 2s;
+  EXPECT_FALSE(log_->acquire_lease(kBob, false)->granted);
+  clock_.time += limits::kLeaseTime;
+  const Lease second = *log_->acquire_lease(kBob, false);
+  EXPECT_TRUE(second.granted);
+  EXPECT_GT(second.epoch, first.epoch);
+  EXPECT_EQ(log_->renew_lease(kAlice, first.epoch).error().code, EROFS);
+  EXPECT_EQ(log_->release_lease(kAlice, first.epoch).error().code, EROFS);
+}
+
+TEST_F(OpLogTest, GivesAClientItsOwnLeaseAnewAtOnceAndFencesTheOldEpochOff) {
+  const std::uint64_t first = log_->acquire_lease(kAlice, false)->epoch;
+  const Lease again = *log_->acquire_lease(kAlice, false);
+  EXPECT_TRUE(again.granted);
+  EXPECT_GT(again.epoch, first);
+  EXPECT_EQ(refusal(next(first)), EROFS);
+  EXPECT_EQ(refusal(next(again.epoch)), 0);
+}
+
+TEST_F(OpLogTest, GivesTheLeaseByForceAndAfterARelease) {
+  const std::uint64_t first = log_->acquire_lease(kAlice, false)->epoch;
+  const Lease forced = *log_->acquire_lease(kBob, true);
+  EXPECT_TRUE(forced.granted);
+  EXPECT_EQ(refusal(next(first)), EROFS);
+  ASSERT_TRUE(log_->release_lease(kBob, forced.epoch));
+  EXPECT_EQ(refusal(next(forced.epoch), kBob), EROFS) << "a lease that was given back";
+  EXPECT_GT(log_->acquire_lease(kAlice, false)->epoch, forced.epoch);
+}
+
+TEST_F(OpLogTest, HoldsALeaseForItsWholeTimeAfterARestart) {
+  const std::uint64_t epoch = log_->acquire_lease(kAlice, false)->epoch;
+  clock_.time += 1h;
+  open();
+  EXPECT_FALSE(log_->acquire_lease(kBob, false)->granted);
+  clock_.time += limits::kLeaseTime;
+  EXPECT_GT(log_->acquire_lease(kBob, false)->epoch, epoch);
+}
+
+TEST_F(OpLogTest, KeepsKeySlotsWithinTheirBounds) {
+  EXPECT_EQ(log_->put_key_slot({}, false).error().code, EINVAL);
+  EXPECT_EQ(log_->put_key_slot(Bytes(kKeySlotBytesMax + 1), false).error().code, EFBIG);
+  const auto first = log_->put_key_slot(as_bytes("1"), true);
+  ASSERT_TRUE(first);
+  EXPECT_EQ(log_->put_key_slot(as_bytes("2"), true).error().code, EEXIST);
+  for (std::size_t i = 1; i < kKeySlotsMax; ++i) ASSERT_TRUE(log_->put_key_slot(as_bytes("n"), false));
+  EXPECT_EQ(log_->put_key_slot(as_bytes("17"), false).error().code, ENOSPC);
+  EXPECT_EQ(log_->remove_key_slot(999).error().code, ENOENT);
+  const auto slots = *log_->key_slots();
+  ASSERT_EQ(slots.size(), kKeySlotsMax);
+  for (std::size_t i = 1; i < slots.size(); ++i) EXPECT_TRUE(log_->remove_key_slot(slots[i].number));
+  EXPECT_EQ(log_->remove_key_slot(*first).error().code, EBUSY) << "the last one stays";
+  EXPECT_EQ(log_->key_slots()->size(), 1u);
+}
+
+/// Changes the file behind the log's back.
+class CheckedLog : public OpLogTest {
+ protected:
+  void SetUp() override {
+    OpLogTest::SetUp();
+    const std::uint64_t epoch = lease();
+    for (int i = 0; i < 3; ++i) ASSERT_TRUE(append(next(epoch, {chunk(1), chunk(2)})));
+  }
+  LogReport check_after(const char* sql) {
+    log_.reset();
+    auto db = db::Database::open(path(), {});
+    EXPECT_TRUE(db);
+    EXPECT_TRUE(db->execute(sql));
+    auto report = check_log(path(), kVault, key_.public_key());
+    EXPECT_TRUE(report);
+    return *std::move(report);
+  }
+};
+
+TEST_F(CheckedLog, IsWellAndNamesItsChunks) {
+  const LogReport report = check_after("SELECT 1");
+  EXPECT_TRUE(report.damage.empty());
+  EXPECT_EQ(report.commits, 3u);
+  EXPECT_EQ(report.present, (std::vector{chunk(1), chunk(2)}));
+}
+
+TEST_F(CheckedLog, IsCheckedBesideAnOpenOne) {
+  const auto report = check_log(path(), kVault, key_.public_key());
+  ASSERT_TRUE(report);
+  EXPECT_TRUE(report->damage.empty());
+  EXPECT_TRUE(append(next(log_->acquire_lease(kAlice, false)->epoch)));
+}
+
+TEST_F(CheckedLog, IsDamagedWhereACommitIsMissing) {
+  EXPECT_FALSE(check_after("DELETE FROM log_commit WHERE seq = 2").damage.empty());
+}
+
+TEST_F(CheckedLog, IsDamagedWhereBytesWereChanged) {
+  EXPECT_FALSE(check_after("UPDATE log_commit SET bytes = CAST(substr(bytes, 1, length(bytes) - 1) || 'D' AS BLOB) "
+                           "WHERE seq = 2")
+                   .damage.empty());
+}
+
+TEST_F(CheckedLog, IsDamagedWhereAReceiptWasChanged) {
+  EXPECT_FALSE(check_after("UPDATE log_commit SET receipt = (SELECT receipt FROM log_commit WHERE seq = 1) "
+                           "WHERE seq = 3")
+                   .damage.empty());
+}
+
+TEST_F(CheckedLog, IsDamagedWhereTheTableOfChunksDisagrees) {
+  EXPECT_FALSE(check_after("UPDATE chunk SET released_seq = 3").damage.empty());
+  EXPECT_FALSE(check_after("INSERT INTO chunk(id, added_seq) VALUES(zeroblob(32), 1)").damage.empty());
+}
+
+TEST_F(CheckedLog, IsDamagedUnderAnotherKeyOrVault) {
+  testing::SeededRandom random(9);
+  const auto other = crypto::SigningKey::generate(random);
+  EXPECT_FALSE(check_log(path(), kVault, other.public_key())->damage.empty());
+  EXPECT_FALSE(check_log(path(), id_of<object::VaultId>(8), key_.public_key())->damage.empty());
+  EXPECT_FALSE(check_log((dir_ / "nowhere.db").string(), kVault, key_.public_key()));
+}
+
+}  // namespace
+}  // namespace coffer::oplog

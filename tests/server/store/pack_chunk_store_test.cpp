@@ -1,0 +1,230 @@
+#include "server/store/pack_chunk_store.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cerrno>
+#include <future>
+
+#include "common/crypto/hash.h"
+#include "tests/testing/eventually.h"
+#include "tests/testing/seeded_random.h"
+#include "tests/testing/temp_dir.h"
+
+namespace coffer::store {
+namespace {
+
+/// What happened to packs, in order: the bytes written and synced. Can hold syncs back, and make them fail.
+struct Record {
+  Mutex mutex;
+  std::vector<std::string> events GUARDED_BY(mutex);
+  std::atomic<bool> hold_syncs = false;
+  std::atomic<bool> fail_syncs = false;
+  std::atomic<int> syncs = 0;
+
+  void add(std::string event) {
+    const MutexLock lock(mutex);
+    events.push_back(std::move(event));
+  }
+  std::vector<std::string> all() {
+    const MutexLock lock(mutex);
+    return events;
+  }
+};
+
+class RecordedFile : public os::File {
+ public:
+  RecordedFile(std::unique_ptr<os::File> file, Record& record) : file_(std::move(file)), record_(record) {}
+  Result<std::size_t> read_at(MutableByteView into, std::uint64_t offset) override {
+    return file_->read_at(into, offset);
+  }
+  Result<void> write_at(ByteView bytes, std::uint64_t offset) override {
+    record_.add("write");
+    return file_->write_at(bytes, offset);
+  }
+  Result<void> sync() override {
+    ++record_.syncs;
+    EXPECT_TRUE(testing::eventually([&] { return !record_.hold_syncs; }));
+    if (record_.fail_syncs) return os_error(EIO, "fdatasync");
+    record_.add("sync");
+    return file_->sync();
+  }
+  Result<void> truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
+  Result<std::uint64_t> size() override { return file_->size(); }
+  Result<void> punch(std::uint64_t offset, std::uint64_t bytes) override { return file_->punch(offset, bytes); }
+
+ private:
+  std::unique_ptr<os::File> file_;
+  Record& record_;
+};
+
+class RecordedDisk : public os::Disk {
+ public:
+  explicit RecordedDisk(Record& record) : record_(record) {}
+  Result<std::unique_ptr<os::File>> open(const std::string& path, os::Open how) override {
+    COFFER_TRY(auto file, disk_.open(path, how));
+    return std::unique_ptr<os::File>(std::make_unique<RecordedFile>(std::move(file), record_));
+  }
+  Result<void> remove(const std::string& path) override { return disk_.remove(path); }
+  Result<void> rename(const std::string& from, const std::string& to) override { return disk_.rename(from, to); }
+  Result<void> make_folder(const std::string& path) override { return disk_.make_folder(path); }
+  Result<void> sync_folder(const std::string& path) override { return disk_.sync_folder(path); }
+  Result<std::vector<std::string>> list(const std::string& path) override { return disk_.list(path); }
+  Result<std::uint64_t> free_bytes(const std::string& path) override { return disk_.free_bytes(path); }
+
+ private:
+  os::Disk& disk_ = os::real_disk();
+  Record& record_;
+};
+
+class PackChunkStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { open(); }
+  void TearDown() override {
+    record_.hold_syncs = false;
+    if (store_) store_->close();
+  }
+  void open() {
+    if (store_) store_->close();
+    store_.reset();
+    // A writer thread may hold the store for a moment after the last answer.
+    ASSERT_TRUE(testing::eventually([&] {
+      auto opened = PackChunkStore::open(disk_, (dir_ / "packs").string(), {}, writers_);
+      if (!opened) return false;
+      store_ = *std::move(opened);
+      return true;
+    }));
+  }
+
+  std::shared_ptr<const Bytes> chunk(std::size_t bytes = 1000) {
+    return std::make_shared<const Bytes>(random_.bytes(bytes));
+  }
+  static object::ChunkId id_of(const Bytes& bytes) { return object::ChunkId(crypto::sha256(bytes)); }
+
+  Result<PutDone> put(const std::shared_ptr<const Bytes>& sealed) {
+    std::promise<Result<PutDone>> promise;
+    store_->put(id_of(*sealed), sealed, [&](Result<PutDone> done) { promise.set_value(std::move(done)); });
+    return promise.get_future().get();
+  }
+
+  testing::TempDir dir_;
+  testing::SeededRandom random_{1};
+  Record record_;
+  RecordedDisk disk_{record_};
+  WriterPool writers_{2};
+  std::shared_ptr<PackChunkStore> store_;
+};
+
+TEST_F(PackChunkStoreTest, GivesBackWhatItStored) {
+  const auto sealed = chunk();
+  const auto done = put(sealed);
+  ASSERT_TRUE(done);
+  EXPECT_FALSE(done->was_stored);
+  EXPECT_TRUE(put(sealed)->was_stored);
+  EXPECT_TRUE(store_->find(id_of(*sealed))->stored);
+  EXPECT_EQ(store_->find(id_of(*sealed))->received, 1000u);
+  EXPECT_EQ(*store_->read(id_of(*sealed)), *sealed);
+  EXPECT_EQ(*store_->read_range(id_of(*sealed), 10, 20), Bytes(sealed->begin() + 10, sealed->begin() + 30));
+  EXPECT_EQ(store_->read_range(id_of(*sealed), 990, 11).error().code, EINVAL);
+  EXPECT_EQ(store_->read_range(id_of(*sealed), 1001, 0).error().code, EINVAL);
+  open();
+  EXPECT_EQ(*store_->read(id_of(*sealed)), *sealed);
+  EXPECT_EQ(store_->used_bytes(), 1000u);
+}
+
+TEST_F(PackChunkStoreTest, SaysOfWhatItDoesNotHaveThatItIsAbsent) {
+  const auto id = id_of(*chunk());
+  EXPECT_FALSE(store_->find(id)->stored);
+  EXPECT_EQ(store_->find(id)->received, 0u);
+  EXPECT_EQ(store_->read(id).error().code, ENOENT);
+  EXPECT_EQ(store_->read_range(id, 0, 1).error().code, ENOENT);
+}
+
+TEST_F(PackChunkStoreTest, AnswersAPutOnlyAfterTheSyncBehindItsBytes) {
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(put(chunk()));
+    const auto events = record_.all();
+    ASSERT_FALSE(events.empty());
+    EXPECT_EQ(events.back(), "sync") << "the bytes were written after the last sync";
+  }
+}
+
+TEST_F(PackChunkStoreTest, CallsNothingStoredWhileTheSyncIsUnderWay) {
+  const auto sealed = chunk();
+  record_.hold_syncs = true;
+  const int before = record_.syncs;
+  std::promise<Result<PutDone>> promise;
+  auto done = promise.get_future();
+  store_->put(id_of(*sealed), sealed, [&](Result<PutDone> outcome) { promise.set_value(std::move(outcome)); });
+  ASSERT_TRUE(testing::eventually([&] { return record_.syncs > before; }));
+  EXPECT_FALSE(store_->find(id_of(*sealed))->stored);
+  EXPECT_EQ(store_->read(id_of(*sealed)).error().code, ENOENT);
+  EXPECT_EQ(store_->queued_bytes(), 1000u);
+  EXPECT_EQ(done.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  record_.hold_syncs = false;
+  EXPECT_TRUE(done.get());
+  EXPECT_TRUE(store_->find(id_of(*sealed))->stored);
+  EXPECT_EQ(store_->queued_bytes(), 0u);
+}
+
+// Claim: what gathers while one sync is under way shares the next one.
+TEST_F(PackChunkStoreTest, SharesOneSyncAmongManyPuts) {
+  ASSERT_TRUE(put(chunk()));
+  record_.hold_syncs = true;
+  const int before = record_.syncs;
+  std::atomic<int> answered = 0;
+  const auto put_one = [&] {
+    const auto sealed = chunk();
+    store_->put(id_of(*sealed), sealed, [&](const Result<PutDone>& done) { answered += done.has_value() ? 1 : 1000; });
+  };
+  put_one();
+  ASSERT_TRUE(testing::eventually([&] { return record_.syncs > before; }));
+  for (int i = 0; i < 50; ++i) put_one();
+  record_.hold_syncs = false;
+  ASSERT_TRUE(testing::eventually([&] { return answered == 51; }));
+  EXPECT_EQ(record_.syncs, before + 2);
+}
+
+TEST_F(PackChunkStoreTest, AnswersEveryPutOfTheSameChunk) {
+  const auto sealed = chunk();
+  std::atomic<int> answered = 0;
+  for (int i = 0; i < 20; ++i) {
+    store_->put(id_of(*sealed), sealed, [&](const Result<PutDone>& done) {
+      EXPECT_TRUE(done);
+      // Once answered it is never again unstored, whatever is still in the queue.
+      EXPECT_TRUE(store_->find(id_of(*sealed))->stored);
+      ++answered;
+    });
+  }
+  ASSERT_TRUE(testing::eventually([&] { return answered == 20; }));
+  EXPECT_EQ(store_->used_bytes(), 1000u);
+}
+
+TEST_F(PackChunkStoreTest, StoresNothingMoreAfterASyncThatFailed) {
+  const auto before = chunk();
+  ASSERT_TRUE(put(before));
+  record_.fail_syncs = true;
+  const auto lost = chunk();
+  EXPECT_EQ(put(lost).error().fault, Fault::local_io);
+  record_.fail_syncs = false;
+  EXPECT_FALSE(store_->find(id_of(*lost))->stored);
+  EXPECT_EQ(put(lost).error().fault, Fault::local_io) << "a later sync proves nothing about the earlier bytes";
+  EXPECT_EQ(put(chunk()).error().fault, Fault::local_io);
+  EXPECT_EQ(*store_->read(id_of(*before)), *before) << "what was stored can still be read";
+  open();
+  EXPECT_TRUE(put(lost));
+}
+
+TEST_F(PackChunkStoreTest, FinishesWhatIsQueuedWhenItIsClosedAndTakesNoMore) {
+  std::atomic<int> stored = 0;
+  for (int i = 0; i < 20; ++i) {
+    const auto sealed = chunk();
+    store_->put(id_of(*sealed), sealed, [&](const Result<PutDone>& done) { stored += done.has_value() ? 1 : 1000; });
+  }
+  store_->close();
+  EXPECT_EQ(stored, 20);
+  EXPECT_EQ(put(chunk()).error().fault, Fault::stopped);
+}
+
+}  // namespace
+}  // namespace coffer::store
