@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <filesystem>
 #include <utility>
 
@@ -16,6 +15,7 @@
 #include "fs/keys/key_file.h"
 #include "fs/keys/key_slot.h"
 #include "fs/keys/recovery_key.h"
+#include "fs/vault/server_call.h"
 #include "net/tls/certificate.h"
 #include "net/tls/token.h"
 
@@ -23,13 +23,8 @@ namespace coffer::vault {
 
 namespace {
 
-using std::chrono::steady_clock;
-using namespace std::chrono_literals;
-
-constexpr auto kServerDeadline = 20s;
 constexpr std::size_t kPemBytesMax = 256u << 10;
 
-rpc::Deadline soon() { return steady_clock::now() + kServerDeadline; }
 Error refused(int code, std::string what) { return {Fault::refused, code, std::move(what)}; }
 bool is_there(const std::string& path) {
   struct stat found {};
@@ -74,7 +69,7 @@ Result<Identity> from_token(const Home& home, const std::string& text) {
     return identity;
   }
   const tls::KeyAndCsr made = tls::make_key_pair_and_csr("coffer client");
-  COFFER_TRY(const rpc::Enrolled enrolled, rpc::enroll(token, made.csr_der, "coffer", soon()));
+  COFFER_TRY(const rpc::Enrolled enrolled, rpc::enroll(token, made.csr_der, "coffer", ServerCall::deadline()));
   COFFER_DO(os::real_disk().make_folder(identity.folder.path + "/tls"));
   COFFER_DO(write_file(identity.folder.certificate_key(), made.key_pem.bytes()));
   COFFER_DO(write_file(identity.folder.certificate(), as_bytes(enrolled.certificate_pem)));
@@ -128,32 +123,11 @@ Result<rpc::VaultState> choose(const rpc::ServerFacts& facts, const Identity& id
                              std::string(": choose one of ") + names + " with --vault");
 }
 
-class Connection {
- public:
-  Connection(const VaultFolder& folder, const VaultSettings& settings)
-      : client_(client_options(folder, settings), os::real_random()) {
-    client_.start();
-  }
-  ~Connection() { client_.stop(); }
-  rpc::Client* operator->() { return &client_; }
-
- private:
-  rpc::Client client_;
-};
-
-Result<std::vector<Bytes>> key_slots(Connection& server) {
-  COFFER_TRY(const std::vector<rpc::KeySlot> slots,
-             rpc::wait<std::vector<rpc::KeySlot>>([&](auto done) { server->get_key_slots(soon(), std::move(done)); }));
+Result<std::vector<Bytes>> key_slots(ServerCall& server) {
+  COFFER_TRY(const std::vector<rpc::KeySlot> slots, server.key_slots());
   std::vector<Bytes> bytes;
   for (const rpc::KeySlot& slot : slots) bytes.push_back(slot.slot);
   return bytes;
-}
-
-Result<void> put_slot(Connection& server, const Bytes& slot, bool only_if_first) {
-  COFFER_TRY([[maybe_unused]] const std::uint64_t number, rpc::wait<std::uint64_t>([&](auto done) {
-               server->put_key_slot(slot, only_if_first, soon(), std::move(done));
-             }));
-  return {};
 }
 
 // The first slot of a new vault: under a new key file, or under a passphrase.
@@ -181,15 +155,16 @@ Result<Bytes> first_slot(const keys::VaultKey& key, const VaultSettings& setting
 }
 
 // Returns the recovery key's text.
-Result<crypto::Secret> make_keys(Connection& server, const VaultSettings& settings, const EnrollmentRequest& request) {
+Result<crypto::Secret> make_keys(ServerCall& server, const VaultSettings& settings, const EnrollmentRequest& request) {
   const keys::VaultKey key = keys::VaultKey::generate(os::real_random());
   COFFER_TRY(const Bytes slot, first_slot(key, settings, request));
-  if (Result<void> put = put_slot(server, slot, true); !put) {
+  if (Result<std::uint64_t> put = server.put_key_slot(slot, true); !put) {
     if (!request.key.key_file.empty()) (void)os::real_disk().remove(request.key.key_file);
     return std::move(put).error().in("the new key slot");
   }
   const keys::RecoveryKey recovery = keys::RecoveryKey::generate(os::real_random());
-  COFFER_DO(put_slot(server, keys::wrap_with_recovery_key(key, recovery, settings.id, os::real_random()), false));
+  COFFER_TRY([[maybe_unused]] const std::uint64_t number,
+             server.put_key_slot(keys::wrap_with_recovery_key(key, recovery, settings.id, os::real_random()), false));
   return recovery.text();
 }
 
@@ -223,8 +198,8 @@ Result<void> check_is_new(const Home& home, const VaultSettings& settings) {
 
 // Asks the server which vault it is to be.
 Result<void> learn(Identity& identity, const std::string& vault_name) {
-  Connection server(identity.folder, identity.settings);
-  COFFER_DO(server->wait_online(soon()));
+  ServerCall server(identity.folder, identity.settings);
+  COFFER_DO(server.wait_online());
   const std::optional<rpc::ServerFacts> facts = server->facts();
   if (!facts) return Error{Fault::offline, ETIMEDOUT, "the server went away: run the same command again"};
   COFFER_TRY(const rpc::VaultState vault, choose(*facts, identity, vault_name));
@@ -244,8 +219,8 @@ Result<Enrollment> enroll_into(const Home& home, EnrollmentRequest request) {
   COFFER_DO(learn(identity, request.vault_name));
   COFFER_DO(check_is_new(home, identity.settings));
 
-  Connection server(identity.folder, identity.settings);  // It speaks of the vault that was just learnt.
-  COFFER_DO(server->wait_online(soon()));
+  ServerCall server(identity.folder, identity.settings);  // It speaks of the vault that was just learnt.
+  COFFER_DO(server.wait_online());
   COFFER_TRY(identity.settings.key_slots, key_slots(server));
   Enrollment enrollment;
   enrollment.is_new_vault = identity.settings.key_slots.empty();

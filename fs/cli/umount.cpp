@@ -1,0 +1,111 @@
+// coffer umount: waits until all is committed, then unmounts.
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <sstream>
+#include <thread>
+
+#include "fs/cli/command.h"
+#include "fs/cli/progress.h"
+#include "fs/cli/terminal.h"
+#include "fs/control/control_client.h"
+#include "fs/ops/mount.h"
+
+namespace coffer::cli {
+
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+constexpr auto kPoll = 20ms;
+constexpr auto kCloseDeadline = 2min;
+
+struct UmountOptions {
+  std::string mountpoint;
+  bool now = false;
+};
+
+Error in_use(const std::string& mountpoint) {
+  return {Fault::answer, EBUSY,
+          mountpoint + " is in use: close the files and shells in it (`fuser -vm " + mountpoint + "` lists them)"};
+}
+
+bool is_mounted(const std::string& mountpoint) {
+  std::ifstream mounts("/proc/self/mounts");
+  std::string escaped;
+  for (const char c : mountpoint) escaped += c == ' ' ? std::string("\\040") : std::string(1, c);
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream fields(line);
+    std::string device;
+    std::string path;
+    fields >> device >> path;
+    if (path == escaped) return true;
+  }
+  return false;
+}
+
+// The process still closes the vault; what it could not send stays owed.
+Result<int> wait_for_end(const vault::VaultFolder& folder, bool now) {
+  const auto deadline = steady_clock::now() + kCloseDeadline;
+  while (vault::holder_of(folder)) {
+    if (steady_clock::now() > deadline) {
+      return Error{Fault::stopped, ETIMEDOUT,
+                   "unmounted, but the mount's process has not ended yet: see " + folder.log()};
+    }
+    std::this_thread::sleep_for(kPoll);  // Another process's lock: nothing tells when it goes.
+  }
+  const Result<vault::Status> status = vault::status_unmounted(folder);
+  if (!status || status->all_committed()) return kDone;
+  if (now) {
+    std::cout << vault::to_sentence(*status) << "\n";
+    return kDone;
+  }
+  std::cerr << "coffer: changes were made while it was unmounted; they are kept here and go on at the next mount\n";
+  return kNotCommitted;
+}
+
+Result<int> umount(const UmountOptions& options, const CommandLine& line) {
+  const std::string mountpoint = absolute(options.mountpoint);
+  const Result<vault::VaultFolder> folder = line.folder(options.mountpoint);
+  const std::optional<vault::Holder> holder = folder ? vault::holder_of(*folder) : std::nullopt;
+  if (!holder || holder->mountpoint != mountpoint) {
+    if (!is_mounted(mountpoint)) return Error{Fault::refused, EINVAL, "nothing is mounted at " + mountpoint};
+    if (!folder) return folder.error();
+    COFFER_DO(ops::unmount(mountpoint, true));
+    std::cout << "Cleared what a mount that is gone had left at " << mountpoint << ".\n";
+    return kDone;
+  }
+  const control::ControlClient control(folder->control());
+  if (!options.now) {
+    UploadProgress progress;
+    const Result<void> synced =
+        control.sync(std::chrono::seconds(0), [&](const vault::Status& status) { progress.show(status); });
+    if (!synced) {
+      return std::move(Error(synced.error()))
+          .in("not unmounted, as not everything is committed (--now leaves the rest owed)");
+    }
+  }
+  if (const Result<void> unmounted = control.unmount(false); !unmounted) {
+    if (unmounted.error().code == EBUSY) return in_use(mountpoint);
+    if (unmounted.error().fault != Fault::offline) return unmounted.error();
+    if (const Result<void> forced = ops::unmount(mountpoint, false); !forced) return in_use(mountpoint);
+  }
+  return wait_for_end(*folder, options.now);
+}
+
+}  // namespace
+
+void add_umount(CLI::App& app, CommandLine& line) {
+  CLI::App* const command = app.add_subcommand("umount", "Wait until everything is committed, then unmount");
+  const auto options = std::make_shared<UmountOptions>();
+  command->add_option("mountpoint", options->mountpoint, "Where the vault is mounted")->required();
+  command->add_flag("--now", options->now, "Do not wait: what is owed goes on at the next mount");
+  command->callback([options, &line] { line.action = [options, &line] { return umount(*options, line); }; });
+}
+
+}  // namespace coffer::cli

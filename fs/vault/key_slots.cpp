@@ -1,0 +1,109 @@
+#include "fs/vault/key_slots.h"
+
+#include <cerrno>
+#include <utility>
+
+#include "common/os/disk.h"
+#include "common/os/random.h"
+#include "fs/keys/recovery_key.h"
+#include "fs/vault/server_call.h"
+
+namespace coffer::vault {
+
+namespace {
+
+std::string kind_text(ByteView slot) {
+  const Result<keys::SlotKind> kind = keys::kind_of(slot);
+  if (!kind) return "unknown";
+  switch (*kind) {
+    case keys::SlotKind::passphrase: return "passphrase";
+    case keys::SlotKind::recovery: return "recovery key";
+    case keys::SlotKind::key_file: return "key file";
+  }
+  return "unknown";
+}
+
+/// A vault whose slots can be changed: the server, and the key once open() was called.
+struct Keyring {
+  explicit Keyring(const VaultFolder& folder, const VaultSettings& of) : settings(of), server(folder, settings) {}
+
+  Result<void> reach() {
+    COFFER_DO(server.wait_online());
+    COFFER_TRY(slots, server.key_slots());
+    return {};
+  }
+  Result<keys::VaultKey> open(const KeySource& source) {
+    COFFER_DO(reach());
+    std::vector<Bytes> bytes;
+    for (const rpc::KeySlot& slot : slots) bytes.push_back(slot.slot);
+    return open_slots(bytes, settings.id, source);
+  }
+
+  VaultSettings settings;
+  ServerCall server;
+  std::vector<rpc::KeySlot> slots;
+};
+
+Result<void> remove(ServerCall& server, std::uint64_t number) {
+  return rpc::wait<void>([&](auto done) { server->remove_key_slot(number, ServerCall::deadline(), std::move(done)); });
+}
+
+}  // namespace
+
+Result<std::vector<SlotFacts>> list_slots(const VaultFolder& folder) {
+  COFFER_TRY(const VaultSettings settings, read_settings(folder));
+  Keyring ring(folder, settings);
+  COFFER_DO(ring.reach());
+  std::vector<SlotFacts> facts;
+  for (const rpc::KeySlot& slot : ring.slots) facts.push_back({slot.number, kind_text(slot.slot)});
+  return facts;
+}
+
+Result<std::uint64_t> add_key_file(const VaultFolder& folder, const KeySource& source,
+                                   const std::string& new_key_file) {
+  COFFER_TRY(const VaultSettings settings, read_settings(folder));
+  Keyring ring(folder, settings);
+  COFFER_TRY(const keys::VaultKey key, ring.open(source));
+  Result<keys::KeyFile> file = keys::KeyFile::make(os::real_disk(), new_key_file, os::real_random());
+  if (!file) return std::move(file).error().in("the key file " + new_key_file);
+  Result<std::uint64_t> number =
+      ring.server.put_key_slot(keys::wrap_with_key_file(key, *file, settings.id, os::real_random()), false);
+  if (!number) (void)os::real_disk().remove(new_key_file);
+  return number;
+}
+
+Result<std::uint64_t> add_passphrase(const VaultFolder& folder, const KeySource& source,
+                                     const crypto::Secret& passphrase) {
+  COFFER_TRY(const VaultSettings settings, read_settings(folder));
+  Keyring ring(folder, settings);
+  COFFER_TRY(const keys::VaultKey key, ring.open(source));
+  COFFER_TRY(const Bytes slot, keys::wrap_with_passphrase(key, passphrase.bytes(), settings.id, os::real_random()));
+  return ring.server.put_key_slot(slot, false);
+}
+
+Result<void> remove_slot(const VaultFolder& folder, std::uint64_t number) {
+  COFFER_TRY(const VaultSettings settings, read_settings(folder));
+  Keyring ring(folder, settings);
+  COFFER_DO(ring.reach());
+  for (const rpc::KeySlot& slot : ring.slots) {
+    if (slot.number == number) return remove(ring.server, number);
+  }
+  return Error{Fault::refused, ENOENT,
+               "the vault has no key slot " + std::to_string(number) + ": `coffer key list` shows those it has"};
+}
+
+Result<crypto::Secret> renew_recovery_key(const VaultFolder& folder, const KeySource& source) {
+  COFFER_TRY(const VaultSettings settings, read_settings(folder));
+  Keyring ring(folder, settings);
+  COFFER_TRY(const keys::VaultKey key, ring.open(source));
+  const keys::RecoveryKey recovery = keys::RecoveryKey::generate(os::real_random());
+  COFFER_TRY(
+      [[maybe_unused]] const std::uint64_t number,
+      ring.server.put_key_slot(keys::wrap_with_recovery_key(key, recovery, settings.id, os::real_random()), false));
+  for (const rpc::KeySlot& slot : ring.slots) {
+    if (kind_text(slot.slot) == "recovery key") COFFER_DO(remove(ring.server, slot.number));
+  }
+  return recovery.text();
+}
+
+}  // namespace coffer::vault
