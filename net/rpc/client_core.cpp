@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <span>
 
 #include "common/base/check.h"
 #include "common/base/log.h"
@@ -17,8 +18,8 @@ namespace {
 
 /// Between attempts at a request that the server was too busy for.
 constexpr auto kBusyPause = std::chrono::milliseconds(250);
-/// In flight on a connection before a further one is opened.
-constexpr std::size_t kBusyRequests = 2;
+/// In flight on a bulk connection while there are others that could be opened: the rest waits for those.
+constexpr std::size_t kBusyRequests = 4;
 
 Error stopped() { return Error{Fault::stopped, 0, "the client has stopped"}; }
 
@@ -186,33 +187,31 @@ void ClientCore::pump() {
 }
 
 ClientConnection* ClientCore::least_loaded(const Call& call) {
-  ClientConnection* best = nullptr;
-  bool is_any_online = false;
-  bool has_any_failed = connections_.size() == 1;
-  for (std::size_t i = 1; i < connections_.size(); ++i) {
-    ClientConnection* one = connections_[i].get();
-    is_any_online |= one->is_online();
-    has_any_failed |= one->has_failed();
-    if (!one->has_room_for(call)) continue;
-    if (best == nullptr || one->in_flight_bytes() < best->in_flight_bytes()) best = one;
-  }
+  const auto bulk = std::span(connections_).subspan(1);
+  const bool is_any_online = std::ranges::any_of(bulk, [](const auto& one) { return one->is_online(); });
+  const bool has_any_failed = std::ranges::any_of(bulk, [](const auto& one) { return one->has_failed(); });
+  const bool are_all_online = std::ranges::all_of(bulk, [](const auto& one) { return one->is_online(); });
   // A server that lets nobody have a second connection still gets its chunks.
   ClientConnection* control = connections_.front().get();
-  if (!is_any_online && has_any_failed && control->has_room_for(call)) return control;
+  if (!is_any_online && (bulk.empty() || has_any_failed)) return control->has_room_for(call) ? control : nullptr;
+
+  const std::size_t requests_max = are_all_online || has_any_failed ? SIZE_MAX : kBusyRequests;
+  ClientConnection* best = nullptr;
+  for (const auto& one : bulk) {
+    if (!one->has_room_for(call) || one->in_flight_count() >= requests_max) continue;
+    if (best == nullptr || one->in_flight_bytes() < best->in_flight_bytes()) best = one.get();
+  }
   return best;
 }
 
 void ClientCore::open_another() {
-  ClientConnection* closed = nullptr;
-  bool is_any_online = false;
-  for (std::size_t i = 1; i < connections_.size(); ++i) {
-    ClientConnection* one = connections_[i].get();
+  if (bulk_.empty()) return;
+  for (const auto& one : std::span(connections_).subspan(1)) {
     if (one->is_dialling()) return;
-    if (one->is_online() && one->in_flight_count() < kBusyRequests) return;
-    is_any_online |= one->is_online();
-    if (closed == nullptr && !one->is_online()) closed = one;
+    if (one->is_online()) continue;
+    one->want();
+    return;
   }
-  if (closed != nullptr && (is_any_online || !bulk_.empty())) closed->want();
 }
 
 void ClientCore::count(std::uint64_t sent, std::uint64_t received) {

@@ -29,6 +29,7 @@ void Dialer::close() {
 
 void Dialer::abort() {
   is_aborted_ = true;
+  timer_.cancel();
   close();
 }
 

@@ -54,7 +54,6 @@ awaitable<Result<Enrolled>> enroll_over(Dialer& dialer, TaskGroup& tasks, tls::T
   tasks.start(channel.write_all());
   Result<Enrolled> enrolled = co_await ask(channel, std::move(message), token.ca_pin);
   channel.finish();
-  dialer.in_time();
   dialer.abort();
   co_await tasks.join();
   co_return enrolled;
@@ -74,6 +73,7 @@ Result<Enrolled> enroll(const tls::Token& token, ByteView csr_der, const std::st
   TaskGroup attempt(io.get_executor());
   const auto run = [&]() -> awaitable<void> {
     enrolled = co_await enroll_over(*dialer, tasks, token, std::move(message), deadline);
+    dialer->abort();  // Its timer would keep io.run() until the deadline.
   };
   attempt.start(run());
   io.run();

@@ -1,0 +1,378 @@
+// What the server does to peers that break the rules. They speak raw frames over a TLS stream of their own.
+#include <gmock/gmock.h>
+#include <openssl/ssl.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/connect.hpp>
+#include <cerrno>
+
+#include "net/rpc/channel.h"
+#include "net/rpc/task_group.h"
+#include "net/tls/stream.h"
+#include "tests/net/rpc/loopback.h"
+#include "tests/testing/eventually.h"
+
+namespace coffer::rpc {
+namespace {
+
+namespace asio = boost::asio;
+using asio::awaitable;
+using namespace std::chrono_literals;
+using testing::eventually;
+using wire::Type;
+
+struct Frame {
+  wire::Head head;
+  Bytes header;
+};
+
+/// A peer without manners. Each call blocks.
+class RawPeer {
+ public:
+  RawPeer(std::uint16_t port, Result<tls::Context> context)
+      : stream_(connected(port), std::move(context).value(), tls::Role::client, "127.0.0.1") {}
+
+  Result<void> handshake() { return run(stream_.handshake()); }
+  Result<void> send(ByteView bytes) {
+    const auto both = [](tls::Stream& stream, Bytes copy) -> awaitable<Result<void>> {
+      COFFER_CO_DO(co_await stream.write(copy));
+      co_return co_await stream.flush();
+    };
+    return run(both(stream_, copy_of(bytes)));
+  }
+  Result<void> send(Type type, std::uint64_t request, ByteView header = {}, ByteView body = {}) {
+    return send(wire::encode_frame(type, request, header, body));
+  }
+  Result<void> hello() {
+    wire::Hello message;
+    message.set_version_min(1);
+    message.set_version_max(1);
+    return send(Type::hello, 1, as_bytes(message.SerializeAsString()));
+  }
+  Result<Frame> receive() {
+    const auto whole = [](tls::Stream& stream) -> awaitable<Result<Frame>> {
+      Frame frame;
+      std::array<std::byte, wire::kHeadBytes> head;
+      COFFER_CO_DO(co_await stream.read(head));
+      COFFER_CO_TRY(frame.head, wire::decode_head(head));
+      frame.header.resize(frame.head.header_bytes);
+      COFFER_CO_DO(co_await stream.read(frame.header));
+      Bytes body(frame.head.body_bytes);
+      COFFER_CO_DO(co_await stream.read(body));
+      co_return frame;
+    };
+    return run(whole(stream_));
+  }
+  /// The next frame must be an error.
+  wire::Error receive_error() {
+    const Result<Frame> frame = receive();
+    if (!frame || frame->head.type != Type::error) {
+      ADD_FAILURE() << "no error frame: " << (frame ? "another type" : frame.error().what);
+      return {};
+    }
+    return wire::parse<wire::Error>(frame->header).value();
+  }
+  bool is_ended() {
+    Bytes one(1);
+    const auto read = run(stream_.read(one));
+    return !read;
+  }
+  tls::Stream& stream() { return stream_; }
+  asio::io_context& io() { return io_; }
+
+ private:
+  asio::ip::tcp::socket connected(std::uint16_t port) {
+    asio::ip::tcp::socket socket(io_.get_executor());
+    socket.connect(asio::ip::tcp::endpoint(asio::ip::make_address("127.0.0.1"), port));
+    return socket;
+  }
+  template <class T>
+  Result<T> run(awaitable<Result<T>> task) {
+    Result<T> result = Error{Fault::stopped, 0, "did not end"};
+    const auto keep = [&result](awaitable<Result<T>> inner) -> awaitable<void> { result = co_await std::move(inner); };
+    TaskGroup tasks(io_.get_executor());
+    tasks.start(keep(std::move(task)));
+    io_.restart();
+    io_.run_for(20s);
+    return result;
+  }
+
+  asio::io_context io_;
+  tls::Stream stream_;
+};
+
+class ServerOf : public ::testing::Test {
+ protected:
+  void serve(ServerOptions options = {}) { loopback = std::make_unique<Loopback>(handler, ca, std::move(options)); }
+  std::unique_ptr<RawPeer> peer(Result<tls::Context> context) {
+    return std::make_unique<RawPeer>(loopback->port(), std::move(context));
+  }
+  std::unique_ptr<RawPeer> client() { return peer(tls::Context::for_client(ca.new_client(handler.client))); }
+  /// Connected, greeted, and answered.
+  std::unique_ptr<RawPeer> greeted() {
+    auto one = client();
+    EXPECT_TRUE(one->handshake());
+    EXPECT_TRUE(one->hello());
+    EXPECT_EQ(one->receive()->head.type, wire::answer_to(Type::hello));
+    return one;
+  }
+  std::unique_ptr<RawPeer> stranger() { return peer(tls::Context::for_enrolment(ca.pin())); }
+  /// The server lives on: another client is served.
+  void expect_service() {
+    auto other = greeted();
+    EXPECT_TRUE(other->send(Type::ping, 2));
+    EXPECT_EQ(other->receive()->head.type, wire::answer_to(Type::ping));
+  }
+
+  Ca ca;
+  MemoryHandler handler;
+  std::unique_ptr<Loopback> loopback;
+};
+
+TEST_F(ServerOf, StrangersLetsThemDoNothingButEnroll) {
+  serve();
+  for (const Type type : {Type::hello, Type::ping, Type::get_chunk}) {
+    auto one = stranger();
+    ASSERT_TRUE(one->handshake());
+    ASSERT_TRUE(one->send(type, 7));
+    const Result<Frame> frame = one->receive();
+    ASSERT_TRUE(frame) << frame.error().what;
+    EXPECT_EQ(frame->head.type, Type::error);
+    EXPECT_EQ(frame->head.request, 7u);
+    EXPECT_EQ(wire::parse<wire::Error>(frame->header)->reason(), wire::Error::REFUSED);
+    EXPECT_TRUE(one->is_ended());
+  }
+  EXPECT_EQ(handler.count(Type::hello) + handler.count(Type::ping) + handler.count(Type::get_chunk), 0u);
+}
+
+TEST_F(ServerOf, StrangersDoesNotTrustThemAfterTheyEnrolled) {
+  serve();
+  handler.ca = &ca;
+  auto one = stranger();
+  ASSERT_TRUE(one->handshake());
+  wire::Enroll message;
+  message.set_secret(std::string(as_text(handler.token_secret)));
+  message.set_csr(std::string(as_text(tls::make_key_pair_and_csr("x").csr_der)));
+  ASSERT_TRUE(one->send(Type::enroll, 1, as_bytes(message.SerializeAsString())));
+  EXPECT_EQ(one->receive()->head.type, wire::answer_to(Type::enroll));
+  ASSERT_TRUE(one->send(Type::get_chunk, 2));
+  EXPECT_EQ(one->receive_error().reason(), wire::Error::REFUSED);
+  EXPECT_TRUE(one->is_ended());
+}
+
+TEST_F(ServerOf, OldProtocolsRefusesTls12) {
+  serve();
+  const auto context = tls::Context::for_client(ca.new_client(handler.client)).value();
+  SSL_CTX_set_min_proto_version(context.native(), TLS1_2_VERSION);
+  SSL_CTX_set_max_proto_version(context.native(), TLS1_2_VERSION);
+  EXPECT_FALSE(peer(context)->handshake());
+  expect_service();
+}
+
+TEST_F(ServerOf, OtherProtocolsRefusesAnotherAlpn) {
+  serve();
+  const auto context = tls::Context::for_client(ca.new_client(handler.client)).value();
+  const unsigned char http[] = {2, 'h', '2'};
+  SSL_CTX_set_alpn_protos(context.native(), http, sizeof(http));
+  EXPECT_FALSE(peer(context)->handshake());
+  SSL_CTX_set_alpn_protos(context.native(), nullptr, 0);
+  auto none = peer(context);
+  EXPECT_TRUE(!none->handshake() || none->is_ended());
+  EXPECT_EQ(handler.count(Type::hello), 0u);
+}
+
+TEST_F(ServerOf, SessionsGivesNoTicketsToResumeOne) {
+  serve();
+  const auto context = tls::Context::for_client(ca.new_client(handler.client)).value();
+  SSL_CTX_clear_options(context.native(), SSL_OP_NO_TICKET);
+  SSL_CTX_set_session_cache_mode(context.native(), SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+  static std::atomic<int> tickets;
+  tickets = 0;
+  SSL_CTX_sess_set_new_cb(context.native(), [](SSL*, SSL_SESSION*) { return ++tickets, 0; });
+  auto one = peer(context);
+  ASSERT_TRUE(one->handshake());
+  ASSERT_TRUE(one->hello());
+  ASSERT_TRUE(one->receive());
+  EXPECT_EQ(tickets, 0);
+}
+
+TEST_F(ServerOf, RudePeersEndsTheSessionOfOneThatDoesNotGreet) {
+  serve();
+  auto one = client();
+  ASSERT_TRUE(one->handshake());
+  ASSERT_TRUE(one->send(Type::ping, 3));
+  EXPECT_EQ(one->receive_error().reason(), wire::Error::PROTOCOL);
+  EXPECT_TRUE(one->is_ended());
+}
+
+TEST_F(ServerOf, RudePeersEndsTheSessionOfOneThatGreetsTwice) {
+  serve();
+  auto one = greeted();
+  ASSERT_TRUE(one->hello());
+  EXPECT_EQ(one->receive_error().reason(), wire::Error::PROTOCOL);
+  EXPECT_TRUE(one->is_ended());
+}
+
+TEST_F(ServerOf, RudePeersEndsTheSessionAndServesOthersAfterGarbage) {
+  serve();
+  Bytes oversized_header = wire::encode_frame(Type::have, 2, {}, {});
+  Bytes oversized_body = wire::encode_frame(Type::append_commit, 2, {}, {});
+  const auto put = [](Bytes& frame, std::size_t at, std::uint32_t value) { std::memcpy(frame.data() + at, &value, 4); };
+  put(oversized_header, 0, 16 + (2u << 20));
+  put(oversized_header, 16, 2u << 20);
+  put(oversized_body, 0, 0xffff'ffffu);
+  Bytes contradiction = wire::encode_frame(Type::have, 2, {}, {});
+  put(contradiction, 16, 1);
+  Bytes too_long_chunk = wire::encode_frame(Type::put_chunk, 2, {}, {});
+  put(too_long_chunk, 0, 16 + limits::kChunkSealedBytesMax + 1);
+  for (const Bytes& garbage : {Bytes(100, std::byte{0xab}), Bytes(20, std::byte{0}), oversized_header, oversized_body,
+                               contradiction, too_long_chunk}) {
+    auto one = greeted();
+    ASSERT_TRUE(one->send(garbage));
+    EXPECT_EQ(one->receive_error().reason(), wire::Error::PROTOCOL);
+    EXPECT_TRUE(one->is_ended());
+  }
+  expect_service();
+}
+
+TEST_F(ServerOf, RudePeersAnswersAHeaderThatIsNoMessageAndEnds) {
+  serve();
+  auto one = greeted();
+  ASSERT_TRUE(one->send(Type::have, 2, Bytes(5, std::byte{0xff})));
+  EXPECT_EQ(one->receive_error().reason(), wire::Error::PROTOCOL);
+  EXPECT_TRUE(one->is_ended());
+}
+
+TEST_F(ServerOf, NewerPeersAnswersAnUnknownTypeAndGoesOn) {
+  serve();
+  auto one = greeted();
+  ASSERT_TRUE(one->send(static_cast<Type>(99), 2, Bytes(10, std::byte{1}), Bytes(100'000, std::byte{2})));
+  const wire::Error error = one->receive_error();
+  EXPECT_EQ(error.reason(), wire::Error::ANSWER);
+  EXPECT_EQ(error.code(), ENOSYS);
+  ASSERT_TRUE(one->send(Type::ping, 3));
+  EXPECT_EQ(one->receive()->head.type, wire::answer_to(Type::ping));
+}
+
+TEST_F(ServerOf, SlowPeersEndsOneThatDoesNotFinishItsHandshake) {
+  serve({.host = "", .port = 0, .files = {}, .handshake_deadline = 50ms});
+  auto silent = client();
+  auto mute = client();
+  ASSERT_TRUE(mute->handshake());
+  EXPECT_TRUE(mute->is_ended());
+  EXPECT_TRUE(eventually([&] { return loopback->server().session_count() == 0; }));
+}
+
+TEST_F(ServerOf, SlowPeersEndsAnIdleOneButNotOneThatWaits) {
+  serve({.host = "", .port = 0, .files = {}, .idle_deadline = 50ms});
+  auto waiting = greeted();
+  handler.hold(Type::ping);
+  ASSERT_TRUE(waiting->send(Type::ping, 2));
+  auto idle = greeted();
+  EXPECT_TRUE(idle->is_ended());
+  handler.let_go();
+  EXPECT_EQ(waiting->receive()->head.type, wire::answer_to(Type::ping));
+}
+
+// Claim: however much a peer sends, the server takes no more than its bounds before it has answered.
+TEST_F(ServerOf, GreedyPeersReadsNoMoreThanFitsTheBounds) {
+  serve({.host = "", .port = 0, .files = {}, .requests_in_flight_max = 4, .bytes_in_flight_max = 1u << 20});
+  handler.hold(Type::put_chunk);
+  auto one = greeted();
+  const auto chunk = chunk_of(100'000, 1);
+  wire::PutChunk message;
+  message.set_id(std::string(as_text(id_of(*chunk).bytes())));
+  const std::string header = message.SerializeAsString();
+  // What the kernel takes of 20 MB is not known beforehand: the sender is a coroutine that gets stuck.
+  TaskGroup tasks(one->io().get_executor());
+  const auto flood = [&]() -> awaitable<void> {
+    for (unsigned i = 0; i < 200; ++i) {
+      const Bytes frame = wire::encode_frame(Type::put_chunk, i, as_bytes(header), *chunk);
+      const Result<void> written = co_await one->stream().write(frame);
+      if (!written) co_return;
+    }
+    static_cast<void>(co_await one->stream().flush());
+  };
+  tasks.start(flood());
+  one->io().restart();
+  const auto pumped = [&] {
+    one->io().run_for(10ms);
+    return handler.held_count() == 4;
+  };
+  EXPECT_TRUE(eventually(pumped));
+  EXPECT_EQ(handler.held_count_max(), 4u);
+  handler.let_go();
+  EXPECT_TRUE(eventually([&] {
+    one->io().run_for(10ms);
+    return handler.count(Type::put_chunk) == 200;
+  }));
+  EXPECT_LE(handler.held_count_max(), 4u);
+  one->stream().close();
+  one->io().run_for(1s);
+}
+
+// The same by bytes: get_chunk counts what it may return.
+TEST_F(ServerOf, GreedyPeersCountsTheAnswersThatTheyAskFor) {
+  serve({.host = "", .port = 0, .files = {}, .requests_in_flight_max = 100, .bytes_in_flight_max = 3u << 20});
+  handler.hold(Type::get_chunk);
+  auto one = greeted();
+  wire::GetChunk message;
+  message.set_bytes(1u << 20);
+  message.set_id(std::string(32, 'x'));
+  for (unsigned i = 0; i < 50; ++i) ASSERT_TRUE(one->send(Type::get_chunk, i, as_bytes(message.SerializeAsString())));
+  EXPECT_TRUE(eventually([&] { return handler.held_count() == 2; }));
+  handler.let_go();
+  for (unsigned i = 0; i < 50; ++i) EXPECT_EQ(one->receive_error().code(), ENOENT);
+  EXPECT_EQ(handler.held_count_max(), 2u);
+}
+
+TEST_F(ServerOf, ManyPeersTurnsAwayMoreThanItsBound) {
+  serve({.host = "", .port = 0, .files = {}, .sessions_max = 1});
+  auto first = greeted();
+  auto second = client();
+  EXPECT_FALSE(second->handshake());
+  ASSERT_TRUE(first->send(Type::ping, 2));
+  EXPECT_TRUE(first->receive());
+}
+
+TEST_F(ServerOf, RevokedPeersTellsThemAndCutsThemAtOnce) {
+  serve();
+  auto one = greeted();
+  loopback->server().for_each_session([](Session& session) {
+    EXPECT_TRUE(session.peer()->client);
+    EXPECT_EQ(session.peer()->subject, "CN=laptop");
+    session.close("revoked");
+  });
+  const wire::Error error = one->receive_error();
+  EXPECT_EQ(error.reason(), wire::Error::REFUSED);
+  EXPECT_EQ(error.what(), "revoked");
+  EXPECT_TRUE(one->is_ended());
+}
+
+TEST_F(ServerOf, RevokedPeersCutsEvenThoseThatDoNotRead) {
+  serve();
+  auto one = greeted();
+  const auto started = std::chrono::steady_clock::now();
+  loopback->server().for_each_session([](Session& session) { session.close("revoked"); });
+  EXPECT_TRUE(eventually([&] { return loopback->server().session_count() == 0; }));
+  EXPECT_LT(std::chrono::steady_clock::now() - started, 1s);
+}
+
+TEST_F(ServerOf, ItselfSaysWhatIsWrongWithItsFilesOrItsPort) {
+  serve();
+  asio::io_context io;
+  ServerOptions options;
+  options.host = "127.0.0.1";
+  options.port = loopback->port();
+  options.files = ca.server_files();
+  const auto in_use = Server(io, options, handler).listen();
+  ASSERT_FALSE(in_use);
+  EXPECT_EQ(in_use.error().code, EADDRINUSE);
+  options.files.key = ca.path("absent");
+  const auto no_key = Server(io, options, handler).listen();
+  ASSERT_FALSE(no_key);
+  EXPECT_THAT(no_key.error().what, ::testing::HasSubstr("absent"));
+}
+
+}  // namespace
+}  // namespace coffer::rpc
