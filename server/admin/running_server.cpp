@@ -28,7 +28,7 @@ void run_io(boost::asio::io_context& io) {
       io.run();
       return;
     } catch (const std::exception& e) {
-      log::error("task_failed", {{"what", e.what()}});
+      log::error("task failed", {{"what", e.what()}});
     }
   }
 }
@@ -133,7 +133,7 @@ const Address& RunningServer::address() const { return state_->address; }
 
 void RunningServer::look_at_accounts() {
   const auto changed = state_->watch->changed();
-  if (!changed) return log::error("accounts_unreadable", {{"what", changed.error().what}});
+  if (!changed) return log::error("accounts unreadable", {{"what", changed.error().what}});
   if (*changed) state_->service->recheck();
   state_->service->end_expired();
 }

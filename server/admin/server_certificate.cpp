@@ -50,7 +50,7 @@ Result<void> ensure_server_certificate(const ServerFolder& folder, const tls::Au
     for (const std::string& host : facts->hosts) {
       if (!names_host(names, host)) names.push_back(host);
     }
-    log::info("server_certificate_renewed", {{"names", names.size()}});
+    log::info("server certificate renewed", {{"names", names.size()}});
   } else if (std::filesystem::exists(files.certificate)) {
     // Made elsewhere, or damaged: what someone put there on purpose is not ours to replace.
     return Error{facts.error()}.in("tls/server.pem; remove it and tls/server.key to have new ones made");

@@ -21,7 +21,7 @@ Answer append_commit(Call call) {
   auto work = [vault, client, commit = std::move(call.request.body)] { return append(*vault, commit, client); };
   auto receipt = co_await on_disk(call.service.disk(), std::move(work));
   if (!receipt) {
-    log::warn("commit_refused", {{"remote", call.session->remote()},
+    log::warn("commit refused", {{"remote", call.session->remote()},
                                  {"client", call.connection->access().client.name},
                                  {"why", receipt.error().what}});
     co_return std::move(receipt).error();

@@ -32,7 +32,7 @@ Answer enroll(Call call) {
   const Parts& parts = call.service.parts();
   auto work = [&parts, request = std::move(request)] { return enrol(parts, request); };
   COFFER_CO_TRY(const wire::EnrollDone done, co_await on_disk(call.service.disk(), std::move(work)));
-  log::info("client_enrolled",
+  log::info("client enrolled",
             {{"remote", call.session->remote()}, {"client", done.client_name()}, {"vault", done.vault().name()}});
   co_return reply_to(call, done);
 }

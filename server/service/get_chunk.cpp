@@ -44,7 +44,7 @@ Answer get_chunk(Call call) {
   auto found = co_await on_disk(call.service.disk(), std::move(work));
   if (!found) {
     if (found.error().fault == Fault::corrupt) {
-      log::error("chunk_damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}, {"what", found.error().what}});
+      log::error("chunk damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}, {"what", found.error().what}});
     }
     co_return std::move(found).error();
   }

@@ -33,7 +33,7 @@ Result<Welcome> welcome(Service& service, const rpc::PeerIdentity& peer, const s
     if (described) continue;
     // Another vault's damage is no reason to keep the client from the one that it wants.
     if (wanted == grant.vault.id) return Error(described.error());
-    log::error("vault_damaged", {{"vault", grant.vault.name}, {"what", described.error().what}});
+    log::error("vault damaged", {{"vault", grant.vault.name}, {"what", described.error().what}});
     welcome.done.mutable_vaults()->RemoveLast();
   }
   return welcome;
@@ -62,7 +62,7 @@ Answer hello(Call call) {
   done.set_window_requests(service.options().window_requests);
   done.set_window_bytes(service.options().window_bytes);
   done.set_server_time_ns(static_cast<std::uint64_t>(service.parts().clock.now().time_since_epoch().count()));
-  log::info("client_connected", {{"remote", call.session->remote()},
+  log::info("client connected", {{"remote", call.session->remote()},
                                  {"client", welcome.access.client.name},
                                  {"program", hello.program().substr(0, 64)}});
   call.connection->begin(std::move(welcome.access), std::move(welcome.vault));

@@ -49,7 +49,7 @@ Answer put_chunk(Call call) {
   auto id = check(call, put);
   if (!id) {
     if (id.error().fault == Fault::corrupt)
-      log::warn("chunk_refused", {{"remote", call.session->remote()}, {"why", id.error().what}});
+      log::warn("chunk refused", {{"remote", call.session->remote()}, {"why", id.error().what}});
     co_return std::move(id).error();
   }
   COFFER_CO_DO(co_await wait_for_room(call, *vault));

@@ -26,7 +26,7 @@ Answer verify_chunks(Call call) {
     auto work = [vault, id] { return verify(*vault->chunks, id); };
     COFFER_CO_TRY(const auto state, co_await on_disk(call.service.disk(), std::move(work)));
     if (state == wire::VerifyChunksDone::DAMAGED)
-      log::error("chunk_damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
+      log::error("chunk damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
     done.add_states(state);
   }
   co_return reply_to(call, done);

@@ -104,7 +104,7 @@ void PackChunkStore::append_all(std::vector<Put>& group) {
 void PackChunkStore::sync_all(std::vector<Put>& group) {
   const Result<void> synced = packs_->sync();
   if (synced) return;
-  log::error("store_sync_failed", {{"what", synced.error().what}});
+  log::error("store sync failed", {{"what", synced.error().what}});
   {
     const MutexLock lock(mutex_);
     failed_ = true;
