@@ -130,6 +130,8 @@ class Tree {
   Result<ChunkRow> chunk(ChunkKey chunk);
   Result<std::optional<ChunkRow>> chunk_by_id(const object::ChunkId& id);
   Result<std::vector<ChunkRow>> open_chunks();
+  /// Chunks with a key above `after`, ascending: those that were written after it, and a walk over all of them.
+  Result<std::vector<ChunkRow>> chunks_after(ChunkKey after, std::size_t count_max);
 
   // ---- what is owed -----------------------------------------------------------------------------------------------
 

@@ -36,41 +36,41 @@ struct NewInode {
   std::uint32_t mode = 0;  ///< With the type: S_IFREG, S_IFDIR, S_IFLNK, S_IFIFO, S_IFSOCK, S_IFCHR or S_IFBLK.
   std::uint32_t uid = 0;
   std::uint32_t gid = 0;
-  std::uint64_t rdev = 0;      ///< Only of S_IFCHR and S_IFBLK.
-  std::string symlink_target;  ///< Only of S_IFLNK: 1 … limits::kSymlinkBytesMax bytes.
+  std::uint64_t rdev = 0;        ///< Only of S_IFCHR and S_IFBLK.
+  std::string symlink_target{};  ///< Only of S_IFLNK: 1 … limits::kSymlinkBytesMax bytes.
 };
 
 enum class RenameMode { replace, no_replace, exchange };
 enum class XattrMode { either, create, replace };
 
 struct Entry {
-  std::string name;
-  Attributes attributes;
+  std::string name{};
+  Attributes attributes{};
   std::uint64_t cookie = 0;  ///< kCookieMin or more.
 };
 
 /// What change() sets; what is unset stays.
 struct AttributeChange {
-  std::optional<std::uint32_t> mode;  ///< Permission bits (07777); the type stays.
-  std::optional<std::uint32_t> uid;
-  std::optional<std::uint32_t> gid;
-  std::optional<std::uint64_t> bytes;  ///< truncate(2).
-  std::optional<std::int64_t> atime_ns;
-  std::optional<std::int64_t> mtime_ns;
-  std::optional<std::int64_t> ctime_ns;
+  std::optional<std::uint32_t> mode{};  ///< Permission bits (07777); the type stays.
+  std::optional<std::uint32_t> uid{};
+  std::optional<std::uint32_t> gid{};
+  std::optional<std::uint64_t> bytes{};  ///< truncate(2).
+  std::optional<std::int64_t> atime_ns{};
+  std::optional<std::int64_t> mtime_ns{};
+  std::optional<std::int64_t> ctime_ns{};
 };
 
 /// Content to be recorded for one file, in one transaction.
 struct Content {
-  std::vector<Extent> extents;           ///< Ascending, not overlapping.
-  std::vector<Range> replaced;           ///< These lose their old extents first: overwritten bytes and punched holes.
-  std::uint64_t bytes = 0;               ///< The file is at least this long afterwards; record() never shortens.
-  std::optional<std::int64_t> mtime_ns;  ///< Given: mtime is this and ctime is now. Unset: times stay as they are.
+  std::vector<Extent> extents{};           ///< Ascending, not overlapping.
+  std::vector<Range> replaced{};           ///< These lose their old extents first: overwritten bytes and punched holes.
+  std::uint64_t bytes = 0;                 ///< The file is at least this long afterwards; record() never shortens.
+  std::optional<std::int64_t> mtime_ns{};  ///< Given: mtime is this and ctime is now. Unset: times stay as they are.
 };
 
 /// A piece, or any run of plain bytes, in a chunk.
 struct PieceAt {
-  ChunkKey chunk;
+  ChunkKey chunk{};
   std::uint32_t chunk_offset = 0;
   std::uint32_t bytes = 0;
 
@@ -86,24 +86,24 @@ struct Totals {
 /// What a commit is made of; the caller adds vault and lease epoch, and seals the payload.
 struct Draft {
   std::uint64_t seq = 0;
-  object::CommitHash previous;
-  std::vector<object::ChunkId> added;     ///< Ascending, without repetition.
-  std::vector<object::ChunkId> released;  ///< Ascending, without repetition.
-  Bytes payload;                          ///< A TreeOps message (tree_ops.proto, TREE.md), in plain.
+  object::CommitHash previous{};
+  std::vector<object::ChunkId> added{};     ///< Ascending, without repetition.
+  std::vector<object::ChunkId> released{};  ///< Ascending, without repetition.
+  Bytes payload{};                          ///< A TreeOps message (tree_ops.proto, TREE.md), in plain.
 };
 
 /// The last commit that this tree knows to be in the log; seq 0 and zeros at the beginning.
 struct Head {
   std::uint64_t seq = 0;
-  object::CommitHash hash;
+  object::CommitHash hash{};
 
   friend bool operator==(const Head&, const Head&) = default;
 };
 
 /// What apply() changed, for caches above.
 struct Changed {
-  std::vector<InodeId> inodes;  ///< Attributes or content; also those that are gone.
-  std::vector<std::pair<InodeId, std::string>> names;
+  std::vector<InodeId> inodes{};  ///< Attributes or content; also those that are gone.
+  std::vector<std::pair<InodeId, std::string>> names{};
 };
 
 struct Owed {
@@ -112,7 +112,7 @@ struct Owed {
   std::uint64_t chunks = 0;       ///< Not stored yet: open or spooled.
   std::uint64_t chunk_bytes = 0;  ///< Sealed bytes of the spooled ones.
   bool commit_pending = false;
-  std::optional<std::int64_t> since_ns;  ///< When the oldest owed change was made.
+  std::optional<std::int64_t> since_ns{};  ///< When the oldest owed change was made.
 
   bool nothing() const { return inodes == 0 && names == 0 && !commit_pending; }
 };

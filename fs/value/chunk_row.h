@@ -17,9 +17,9 @@ enum class ChunkState {
 };
 
 struct ChunkRow {
-  ChunkKey key;
+  ChunkKey key{};
   ChunkState state = ChunkState::open;
-  object::ChunkId id;  ///< Zeros while open.
+  object::ChunkId id{};  ///< Zeros while open.
   std::uint32_t sealed_bytes = 0;
   std::uint32_t plain_bytes = 0;
 };

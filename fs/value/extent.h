@@ -20,11 +20,11 @@ struct Range {
 /// `bytes` (at least 1) of a file from `at` on are the plain bytes of `chunk` from `chunk_offset` on. What no extent
 /// covers is a hole and reads as zeros.
 struct Extent {
-  FileOffset at;
+  FileOffset at{};
   std::uint32_t bytes = 0;
-  ChunkKey chunk;
+  ChunkKey chunk{};
   std::uint32_t chunk_offset = 0;
-  std::optional<PieceId> piece;  ///< Only where the extent is a whole piece and it is newly recorded.
+  std::optional<PieceId> piece{};  ///< Only where the extent is a whole piece and it is newly recorded.
 
   FileOffset end() const { return FileOffset(at.value() + bytes); }
   friend bool operator==(const Extent&, const Extent&) = default;

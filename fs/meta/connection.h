@@ -1,0 +1,124 @@
+// One SQLite connection and its prepared statements, each prepared when it is first needed and then kept.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "common/base/bytes.h"
+#include "common/base/result.h"
+#include "common/base/strong.h"
+#include "common/db/database.h"
+#include "common/object/ids.h"
+
+namespace coffer::meta {
+
+/// The rows of one running statement; resets it when it goes. A failure to prepare shows at the first step().
+class Rows {
+ public:
+  explicit Rows(db::Statement* statement) : statement_(statement) {}
+  explicit Rows(Error error) : error_(std::move(error)) {}
+  Rows(Rows&& other) noexcept : statement_(std::exchange(other.statement_, nullptr)), error_(std::move(other.error_)) {}
+  Rows& operator=(Rows&&) = delete;
+  ~Rows() {
+    if (statement_ != nullptr) statement_->reset();
+  }
+
+  Result<bool> step() {
+    if (error_) return *error_;
+    return statement_->step();
+  }
+
+  bool is_null(int column) const { return statement_->is_null(column); }
+  std::int64_t integer(int column) const { return statement_->integer(column); }
+  std::uint64_t u64(int column) const { return static_cast<std::uint64_t>(integer(column)); }
+  std::uint32_t u32(int column) const { return static_cast<std::uint32_t>(integer(column)); }
+  /// Valid until the next step().
+  ByteView blob(int column) const { return statement_->blob(column); }
+  std::string text(int column) const { return std::string(as_text(blob(column))); }
+  /// Zeros for a value of another length.
+  template <class Id>
+  Id id(int column) const {
+    Result<Id> found = Id::from(blob(column));
+    return found ? *found : Id();
+  }
+
+ private:
+  db::Statement* statement_ = nullptr;
+  std::optional<Error> error_;
+};
+
+/// Calls `each` with the Rows standing on every row. `each` must not begin the same statement again.
+template <class Each>
+Result<void> for_each(Rows rows, Each each) {
+  for (;;) {
+    COFFER_TRY(const bool found, rows.step());
+    if (!found) return {};
+    each(rows);
+  }
+}
+
+/// Not thread-safe. A statement must not be begun again while its Rows are in use.
+class Connection {
+ public:
+  explicit Connection(db::Database database) : database_(std::move(database)) {}
+
+  /// `sql` is a literal; parameters are integers, Strong numbers, Ids, and bytes (which names are).
+  template <class... Args>
+  Rows query(const char* sql, const Args&... args) {
+    db::Statement* const statement = find(sql);
+    if (statement == nullptr) return Rows(*failed_);
+    int parameter = 0;
+    (bind(*statement, ++parameter, args), ...);
+    return Rows(statement);
+  }
+
+  template <class... Args>
+  Result<void> run(const char* sql, const Args&... args) {
+    Rows rows = query(sql, args...);
+    COFFER_TRY([[maybe_unused]] const bool row, rows.step());
+    return {};
+  }
+
+  /// Whether the query has a row.
+  template <class... Args>
+  Result<bool> any(const char* sql, const Args&... args) {
+    Rows rows = query(sql, args...);
+    return rows.step();
+  }
+
+  /// Rows that the last INSERT, UPDATE or DELETE changed.
+  std::int64_t changes() const { return database_.changes(); }
+  db::Database& database() { return database_; }
+
+ private:
+  db::Statement* find(const char* sql);
+
+  template <std::integral T>
+  static void bind(db::Statement& statement, int parameter, T value) {
+    statement.bind(parameter, static_cast<std::int64_t>(value));
+  }
+  template <class T, class Tag>
+  static void bind(db::Statement& statement, int parameter, const Strong<T, Tag>& value) {
+    statement.bind(parameter, static_cast<std::int64_t>(value.value()));
+  }
+  template <std::size_t kBytes, class Tag>
+  static void bind(db::Statement& statement, int parameter, const object::Id<kBytes, Tag>& id) {
+    statement.bind(parameter, id.bytes());
+  }
+  static void bind(db::Statement& statement, int parameter, ByteView bytes) { statement.bind(parameter, bytes); }
+  static void bind(db::Statement& statement, int parameter, std::string_view name) {
+    statement.bind(parameter, as_bytes(name));
+  }
+
+  db::Database database_;
+  std::unordered_map<const char*, std::unique_ptr<db::Statement>> statements_;
+  std::optional<Error> failed_;
+};
+
+}  // namespace coffer::meta

@@ -1,0 +1,72 @@
+#include "fs/meta/store.h"
+
+#include "fs/meta/read.h"
+
+namespace coffer::meta {
+
+Result<void> Store::load_counters() {
+  Rows rows = connection_.query(
+      "SELECT version, inode_next, cookie_next, group_next, files, bytes, sealed_bytes, head_seq, head_hash FROM "
+      "state");
+  COFFER_TRY(const bool found, rows.step());
+  if (!found) return Error{Fault::corrupt, 0, "the tree has lost its counters"};
+  counters_ = {.version = rows.u64(0),
+               .inode_next = rows.u64(1),
+               .cookie_next = rows.u64(2),
+               .group_next = rows.u64(3),
+               .files = rows.u64(4),
+               .bytes = rows.u64(5),
+               .sealed_bytes = rows.u64(6),
+               .head_seq = rows.u64(7),
+               .head_hash = rows.id<object::CommitHash>(8)};
+  return {};
+}
+
+Result<void> Store::load() {
+  COFFER_DO(load_counters());
+  return transact([this]() -> Result<void> {
+    std::vector<InodeId> unlinked;
+    COFFER_DO(for_each(connection_.query("SELECT ino FROM inode WHERE links = 0 AND unlinked = 1"),
+                       [&](const Rows& row) { unlinked.emplace_back(row.u64(0)); }));
+    for (const InodeId inode : unlinked) COFFER_DO(drop_unlinked(inode));
+
+    // Chunks whose bytes were spooled, but not recorded.
+    std::vector<ChunkRow> unused;
+    Rows found = connection_.query(
+        "SELECT key, id, state, sealed_bytes, plain_bytes FROM chunk WHERE refs = 0 AND state < 3 AND flight = 0");
+    COFFER_DO(for_each(std::move(found), [&](const Rows& row) { unused.push_back(read::chunk_row(row)); }));
+    for (const ChunkRow& row : unused) COFFER_DO(drop_chunk(row));
+
+    return for_each(connection_.query("SELECT key FROM chunk WHERE state = 0"),
+                    [&](const Rows& row) { keeps_.keep_chunk(ChunkKey(row.integer(0))); });
+  });
+}
+
+Result<void> Store::power_safe() {
+  // In WAL mode a commit with synchronous=FULL syncs the journal, and with it all commits before; what is no longer in
+  // the journal was synced when it was moved into the database. The write of the same value makes it a commit.
+  COFFER_DO(connection_.database().execute("PRAGMA synchronous=FULL"));
+  const Result<void> synced = connection_.run("UPDATE state SET version = version");
+  COFFER_DO(connection_.database().execute("PRAGMA synchronous=NORMAL"));
+  return synced;
+}
+
+Result<void> Store::commit(const Counters& before) {
+  if (counters_ != before) {
+    COFFER_DO(connection_.run(
+        "UPDATE state SET version = ?, inode_next = ?, cookie_next = ?, group_next = ?, files = ?, bytes = ?, "
+        "sealed_bytes = ?, head_seq = ?, head_hash = ?",
+        counters_.version, counters_.inode_next, counters_.cookie_next, counters_.group_next, counters_.files,
+        counters_.bytes, counters_.sealed_bytes, counters_.head_seq, counters_.head_hash));
+  }
+  return connection_.run("COMMIT");
+}
+
+void Store::roll_back(const Counters& before) {
+  // Some failures, such as a full disk, make SQLite roll back by itself; it then says that nothing is to be undone.
+  (void)connection_.run("ROLLBACK");
+  counters_ = before;
+  dropped_.clear();
+}
+
+}  // namespace coffer::meta
