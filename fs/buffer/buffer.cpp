@@ -135,14 +135,14 @@ void Buffer::put(File& file, std::uint64_t at, ByteView bytes, const std::shared
   }
 }
 
-Written Buffer::write(InodeId inode, FileOffset at, ByteView bytes, std::int64_t now_ns) {
+Written Buffer::write(InodeId inode, FileOffset at, ByteView bytes, std::optional<std::int64_t> mtime_ns) {
   const MutexLock lock(mutex_);
   if (!budget_->has_room(bytes.size())) return {false, 0};
   auto [found, is_new] = files_.try_emplace(inode);
   File& file = found->second;
   if (is_new) file.version = ++last_version_;
   put(file, at.value(), bytes, budget_);
-  file.mtime_ns = now_ns;
+  if (mtime_ns) file.mtime_ns = mtime_ns;
 
   return {true, run_around(file.blocks, at.value())};
 }

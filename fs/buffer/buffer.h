@@ -74,8 +74,9 @@ class Buffer {
  public:
   explicit Buffer(std::size_t bytes_max = limits::kBufferBytesMax);
 
-  /// Takes a copy of `bytes` (1 … bytes_max of them) at `at`. `now_ns` becomes the file's buffered mtime.
-  Written write(InodeId inode, FileOffset at, ByteView bytes, std::int64_t now_ns);
+  /// Takes a copy of `bytes` (1 … bytes_max of them) at `at`. `mtime_ns`, where given, becomes the file's buffered
+  /// mtime.
+  Written write(InodeId inode, FileOffset at, ByteView bytes, std::optional<std::int64_t> mtime_ns);
   /// Blocks until `bytes` more are likely to be taken: Fault::full at `deadline`, Fault::stopped on `stop`.
   Result<void> wait_for_room(std::size_t bytes, os::SteadyTime deadline, const std::stop_token& stop);
 

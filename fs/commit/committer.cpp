@@ -44,7 +44,7 @@ struct Committer::State {
   Result<bool> commit_part(buffer::DirtyFile& dirty, Rest rest, Mark& mark);
   Priority priority_of(InodeId inode);
 
-  Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop);
+  Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop, WriteTimes times);
   Result<void> wait_for_room(std::size_t bytes, os::SteadyTime deadline, const std::stop_token& stop);
   Result<void> make_room(InodeId inode);
   bool is_pressed() const { return buffer.used_bytes() > buffer.bytes_max() / 4 * 3; }
@@ -156,13 +156,15 @@ Priority Committer::State::priority_of(InodeId inode) {
 
 // ---- room ----------------------------------------------------------------------------------------------------------
 
-Result<void> Committer::State::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop) {
+Result<void> Committer::State::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop,
+                                     WriteTimes times) {
   const os::SteadyTime deadline = std::chrono::steady_clock::now() + options.full_wait;
   while (!bytes.empty()) {
     // A write that alone is larger than the buffer goes in parts.
     const ByteView part = bytes.first(std::min(bytes.size(), buffer.bytes_max() / 4));
     COFFER_DO(wait_for_room(part.size(), deadline, stop));
-    const buffer::Written written = buffer.write(inode, at, part, now_ns(parts.clock));
+    const auto mtime_ns = times == WriteTimes::now ? std::optional(now_ns(parts.clock)) : std::nullopt;
+    const buffer::Written written = buffer.write(inode, at, part, mtime_ns);
     if (!written.accepted) continue;
     if (written.run_bytes >= options.run_bytes) background.commit_soon(inode);
     if (is_pressed()) background.wake();
@@ -231,8 +233,9 @@ void Committer::stop() {
   state_->background.stop();
 }
 
-Result<void> Committer::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop) {
-  return state_->write(inode, at, bytes, stop);
+Result<void> Committer::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop,
+                              WriteTimes times) {
+  return state_->write(inode, at, bytes, stop, times);
 }
 
 Result<Mark> Committer::flush(InodeId inode) { return state_->commit(inode, Rest::commit); }

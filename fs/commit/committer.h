@@ -56,6 +56,12 @@ struct CommitterOptions {
   unsigned sealing_threads = 0;                      ///< 0: one for each core.
 };
 
+/// What write() does with the file's mtime.
+enum class WriteTimes {
+  now,        ///< It becomes now.
+  unchanged,  ///< Whoever writes says it by change(), as a kernel with a writeback cache does.
+};
+
 /// Thread-safe.
 class Committer : public spool::PlainChunks {
  public:
@@ -75,8 +81,9 @@ class Committer : public spool::PlainChunks {
 
   // -- writing
   /// The bytes are in memory when it returns. Waits for room up to `full_wait`: then Fault::full; Fault::stopped on
-  /// `stop`. Sets the buffered mtime to now.
-  Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop = {});
+  /// `stop`.
+  Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop = {},
+                     WriteTimes times = WriteTimes::now);
   /// Everything written to `inode` before the call is `spooled` (perhaps in a staged open chunk). After a failure all
   /// of it is still buffered, and the next flush tries again.
   Result<Mark> flush(InodeId inode);

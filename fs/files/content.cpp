@@ -133,14 +133,15 @@ Result<std::size_t> FileSystem::State::read(InodeId inode, std::uint64_t offset,
   return into.size();
 }
 
-Result<void> FileSystem::write(HandleId id, std::uint64_t offset, ByteView bytes, std::stop_token stop) {
+Result<void> FileSystem::write(HandleId id, std::uint64_t offset, ByteView bytes, std::stop_token stop,
+                               commit::WriteTimes times) {
   COFFER_TRY(const std::shared_ptr<const Handle> handle, state_->handle(id));
   // A page that the kernel writes back may come with any handle of the file, but never for one that none may write.
   if (!handle->writes && !state_->open_files.has_writers(handle->inode)) return answer(EBADF);
   COFFER_DO(state_->check_change(handle->inode, bytes.size()));
   if (bytes.empty()) return {};
   if (offset > limits::kFileBytesMax - bytes.size()) return answer(EFBIG);
-  return state_->committer.write(handle->inode, FileOffset(offset), bytes, stop);
+  return state_->committer.write(handle->inode, FileOffset(offset), bytes, stop, times);
 }
 
 // ---- when it is safe ---------------------------------------------------------------------------------------------
@@ -175,6 +176,11 @@ Result<void> FileSystem::flush_all() {
 }
 
 bool FileSystem::is_open_for_writing(InodeId inode) { return state_->open_files.has_writers(inode); }
+
+bool FileSystem::is_short_of_room() {
+  constexpr std::uint64_t kShortBytes = 64u << 20;  // About what a kernel's page cache holds back of one file.
+  return !state_->durability.accepts(kShortBytes);
+}
 
 std::vector<InodeId> FileSystem::open_for_writing() { return state_->open_files.with_writers(); }
 

@@ -122,7 +122,8 @@ class FileSystem {
   /// Up to into.size() bytes; fewer only at the end of the file. Fault::offline at read_timeout.
   Result<std::size_t> read(HandleId handle, std::uint64_t offset, MutableByteView into, std::stop_token stop = {});
   /// The bytes are in memory when it returns; it waits for room (commit::Committer::write()).
-  Result<void> write(HandleId handle, std::uint64_t offset, ByteView bytes, std::stop_token stop = {});
+  Result<void> write(HandleId handle, std::uint64_t offset, ByteView bytes, std::stop_token stop = {},
+                     commit::WriteTimes times = commit::WriteTimes::now);
   /// As every close(2) does: afterwards what was written is `spooled`. Hands out a failure that happened in the
   /// background since the last call, once.
   Result<void> flush(HandleId handle);
@@ -137,6 +138,8 @@ class FileSystem {
   /// Regular files with handles that may write.
   std::vector<InodeId> open_for_writing();
   bool is_open_for_writing(InodeId inode);
+  /// Whether so little more is taken that a writer should hear of it at once, and not when it closes the file.
+  bool is_short_of_room();
 
   enum class Allocate { extend, keep_size, punch_hole, zero_range, zero_range_keep_size };
   Result<void> allocate(HandleId handle, Allocate mode, std::uint64_t offset, std::uint64_t bytes);

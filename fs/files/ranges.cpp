@@ -42,8 +42,10 @@ Result<void> FileSystem::allocate(HandleId id, Allocate mode, std::uint64_t offs
   COFFER_DO(state_->check_change(inode, adds ? bytes : 0));
 
   if (mode == Allocate::punch_hole || mode == Allocate::zero_range || mode == Allocate::zero_range_keep_size) {
+    COFFER_TRY(const Attributes now, attributes(inode));
     meta::Content zeros;
     zeros.replaced.push_back({offset, end});
+    zeros.bytes = now.bytes;  // Buffered bytes in the range go, and may be all that says how long the file is.
     zeros.mtime_ns = now_ns();
     COFFER_DO(state_->committer.record(inode, zeros));
   }

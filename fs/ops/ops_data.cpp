@@ -6,12 +6,25 @@
 #include <algorithm>
 #include <cerrno>
 #include <optional>
+#include <utility>
 
+#include "fs/ops/errno.h"
 #include "fs/ops/guarded.h"
 #include "fs/ops/kernel_view.h"
 #include "fs/ops/operations.h"
 
 namespace coffer::ops {
+
+void set_caching(files::FileSystem& files, InodeId inode, fuse_file_info& info) {
+  const bool writes = (info.flags & O_ACCMODE) != O_RDONLY;
+  if (inode.value() >= files::kVirtualInodeFirst) {
+    info.direct_io = 1;  // Its size is not known before it is read.
+  } else if (writes && files.is_short_of_room()) {
+    info.direct_io = 1;  // write(2) itself says EDQUOT; else the writer would hear of it when it closes the file.
+  } else {
+    info.keep_cache = 1;  // Nobody else changes it, or Mount::notify_invalidate() has said so.
+  }
+}
 
 namespace {
 
@@ -19,11 +32,7 @@ void op_open(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_TRY(const files::HandleId handle, file_system(req).open(InodeId(inode), info->flags));
     info->fh = handle.value();
-    if (inode >= files::kVirtualInodeFirst) {
-      info->direct_io = 1;  // Its size is not known before it is read.
-    } else {
-      info->keep_cache = 1;  // Nobody else changes it, or Mount::notify_invalidate() has said so.
-    }
+    set_caching(file_system(req), InodeId(inode), *info);
     reply.opened(*info);
     return {};
   });
@@ -39,10 +48,23 @@ void op_read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t at, fuse_file_i
   });
 }
 
+/// A page that the kernel writes back: times come by SETATTR, and of an error the writer hears at fsync or close, where
+/// the kernel (6.18) knows only ENOSPC and EIO.
+Result<void> write_page(files::FileSystem& files, files::HandleId handle, std::uint64_t at, ByteView bytes,
+                        std::stop_token stop) {
+  Result<void> written = files.write(handle, at, bytes, std::move(stop), commit::WriteTimes::unchanged);
+  if (!written && errno_for(written.error()) == EDQUOT) return answer(ENOSPC);
+  return written;
+}
+
 void op_write(fuse_req_t req, fuse_ino_t, const char* data, std::size_t size, off_t at, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
-    COFFER_DO(file_system(req).write(files::HandleId(info->fh), static_cast<std::uint64_t>(at), as_bytes({data, size}),
-                                     reply.stop_token()));
+    files::FileSystem& files = file_system(req);
+    const files::HandleId handle(info->fh);
+    const auto offset = static_cast<std::uint64_t>(at);
+    const ByteView bytes = as_bytes({data, size});
+    COFFER_DO(info->writepage != 0 ? write_page(files, handle, offset, bytes, reply.stop_token())
+                                   : files.write(handle, offset, bytes, reply.stop_token()));
     reply.written(size);
     return {};
   });

@@ -134,7 +134,7 @@ void op_create(fuse_req_t req, fuse_ino_t parent, const char* name, mode_t mode,
     const meta::NewInode what = new_inode(req, (mode & 07777u) | S_IFREG);
     COFFER_TRY(const files::Opened opened, file_system(req).create_open(InodeId(parent), name, what, info->flags));
     info->fh = opened.handle.value();
-    info->keep_cache = 1;
+    set_caching(file_system(req), opened.attributes.inode, *info);
     reply.created(opened.attributes, *info);
     return {};
   });

@@ -299,6 +299,17 @@ TEST_F(AMountedFolder, KeepsTimesToTheNanosecondOverARemount) {
   EXPECT_EQ(again.st_mtim.tv_nsec, written.st_mtim.tv_nsec);
 }
 
+// Claim: what the kernel writes back long after the write has the time of the write.
+TEST_F(AMountedFolder, LeavesTimesToTheKernelThatWritesBack) {
+  const int fd = ::open(at("file").c_str(), O_WRONLY | O_CREAT, 0644);
+  ASSERT_EQ(::write(fd, "x", 1), 1);
+  ASSERT_EQ(::sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER), 0);
+  const InodeId inode = *mount().vault().tree().resolve("/file");
+  EXPECT_TRUE(eventually([&] { return mount().vault().committer().buffered(inode).bytes == 1; }));
+  EXPECT_FALSE(mount().vault().committer().buffered(inode).mtime_ns.has_value());
+  ::close(fd);
+}
+
 // Claim: the time of the last write is kept even if the kernel hands the bytes over later, by itself.
 TEST_F(AMountedFolder, KeepsTheTimeOfTheWriteAndNotOfTheWriteback) {
   const int fd = ::open(at("file").c_str(), O_WRONLY | O_CREAT, 0644);
@@ -429,9 +440,16 @@ TEST_F(AMountedFolder, RefusesChangesWhenReadOnly) {
 TEST_F(AMountedFolder, TellsWhoWritesThatTheQuotaIsUsedUp) {
   mount().vault().is_quota_full = true;
   const int fd = ::open(at("file").c_str(), O_WRONLY | O_CREAT, 0644);
-  ASSERT_EQ(::write(fd, "x", 1), 1);
-  EXPECT_EQ(::close(fd), -1);
+  EXPECT_EQ(::write(fd, "x", 1), -1);
   EXPECT_EQ(errno, EDQUOT);
+  EXPECT_EQ(::close(fd), 0);
+
+  mount().vault().is_quota_full = false;
+  const int cached = ::open(at("file").c_str(), O_WRONLY);
+  ASSERT_EQ(::write(cached, "x", 1), 1);
+  mount().vault().is_quota_full = true;
+  EXPECT_EQ(::close(cached), -1) << "the kernel had it, and nobody else";
+  EXPECT_EQ(errno, ENOSPC);
   mount().vault().is_quota_full = false;
 }
 

@@ -72,10 +72,10 @@ TEST_F(AMount, KeepsEverythingThatCpACopiesAndShowsItAfterARemount) {
 
 TEST_F(AMount, GivesRsyncNothingToDoTheSecondTime) {
   run(kMakeSource);
-  run("rsync -aHAX $D/src/ $M/copy/");
-  EXPECT_EQ(output("rsync -aHAXi $D/src/ $M/copy/"), "");
+  run("rsync -aHAX -@-1 $D/src/ $M/copy/");
+  EXPECT_EQ(output("rsync -aHAXi -@-1 $D/src/ $M/copy/"), "");
   remount();
-  EXPECT_EQ(output("rsync -aHAXi $D/src/ $M/copy/"), "");
+  EXPECT_EQ(output("rsync -aHAXi -@-1 $D/src/ $M/copy/"), "");
   EXPECT_EQ(testing::listing(beside() + "/src"), testing::listing(mount() / "copy"));
 }
 
