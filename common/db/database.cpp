@@ -15,8 +15,12 @@ namespace coffer::db {
 namespace {
 
 /// SQLite makes files as the umask says; its journal then takes the mode of the file that it belongs to.
+///
+/// A file that exists must not be opened here: close(2) drops every POSIX lock that this process has on it, those of
+/// other connections included, and another process would then take their write-ahead log away.
 Result<void> make_private_file(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (fd < 0 && errno == EEXIST) return {};
   if (fd < 0) return os_error(errno, "open database");
   close(fd);
   return {};
