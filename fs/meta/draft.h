@@ -57,9 +57,12 @@ class Drafting {
   Result<void> pick_names();
   Result<void> add_names_of(InodeId inode);
   Result<void> add_ready_names();
+  /// With its group, and with the names above that are owed.
   Result<void> add_candidate(const NameKey& key);
-  Result<bool> add_group(std::uint64_t group);
-  Result<void> add_row(const NameKey& key, InodeId base, std::size_t unit);
+  /// The unit of `key`, if it is owed; names that may have to come along are added to `wanted`.
+  Result<void> add_unit_of(const NameKey& key, std::vector<NameKey>& wanted);
+  Result<bool> add_group(std::uint64_t group, std::vector<NameKey>& wanted);
+  Result<void> add_row(const NameKey& key, InodeId base, std::vector<NameKey>& wanted);
   Result<bool> holds(const Unit& unit);
   Result<bool> target_is_known(const Candidate& candidate);
   Result<bool> parent_is_reachable(InodeId parent);
@@ -86,7 +89,6 @@ class Drafting {
 
   std::map<NameKey, Candidate> candidates_;
   std::vector<Unit> units_;
-  std::set<std::uint64_t> groups_;
   std::size_t names_bytes_ = 0;
   std::set<InodeId> deletions_;
 };

@@ -65,7 +65,17 @@ Result<void> Drafting::add_ready_names() {
 }
 
 Result<void> Drafting::add_candidate(const NameKey& key) {
-  if (candidates_.contains(key)) return {};
+  std::vector<NameKey> wanted{key};
+  while (!wanted.empty()) {
+    const NameKey next = std::move(wanted.back());
+    wanted.pop_back();
+    if (candidates_.contains(next)) continue;
+    COFFER_DO(add_unit_of(next, wanted));
+  }
+  return {};
+}
+
+Result<void> Drafting::add_unit_of(const NameKey& key, std::vector<NameKey>& wanted) {
   InodeId base;
   std::uint64_t group = 0;
   {
@@ -77,41 +87,35 @@ Result<void> Drafting::add_candidate(const NameKey& key) {
     group = rows.u64(1);
   }
   if (group > 0) {
-    COFFER_TRY(const bool added, add_group(group));
+    COFFER_TRY(const bool added, add_group(group, wanted));
     if (added) return {};
   }
   units_.emplace_back();
-  return add_row(key, base, units_.size() - 1);
+  return add_row(key, base, wanted);
 }
 
-Result<bool> Drafting::add_group(std::uint64_t group) {
+Result<bool> Drafting::add_group(std::uint64_t group, std::vector<NameKey>& wanted) {
   std::vector<std::pair<NameKey, InodeId>> rows;
   COFFER_DO(for_each(
       connection_.query("SELECT parent, name, base FROM owed_name WHERE grp = ? LIMIT ?", group, kGroupNamesMax + 1),
       [&](const Rows& row) { rows.emplace_back(NameKey(row.u64(0), row.text(1)), InodeId(row.u64(2))); }));
   if (rows.size() > kGroupNamesMax) return false;
-  groups_.insert(group);
   units_.emplace_back();
-  const std::size_t unit = units_.size() - 1;
-  for (const auto& [key, base] : rows) COFFER_DO(add_row(key, base, unit));
+  for (const auto& [key, base] : rows) COFFER_DO(add_row(key, base, wanted));
   return true;
 }
 
-Result<void> Drafting::add_row(const NameKey& key, InodeId base, std::size_t unit) {
+Result<void> Drafting::add_row(const NameKey& key, InodeId base, std::vector<NameKey>& wanted) {
   COFFER_TRY(const InodeId now, read::meaning(connection_, key.first, key.second));
-  candidates_[key] = {.base = base, .now = now, .unit = unit};
-  units_[unit].names.push_back(key);
+  candidates_[key] = {.base = base, .now = now, .unit = units_.size() - 1};
+  units_.back().names.push_back(key);
   names_bytes_ += key.second.size() + kNameRecordBytes;
   if (now == InodeId() || key.first == kRootInode) return {};
-  // The names above may have to come along.
-  NameKey above;
-  {
-    Rows rows = connection_.query("SELECT parent, name FROM name WHERE ino = ?", key.first);
-    COFFER_TRY(const bool found, rows.step());
-    if (!found) return {};
-    above = NameKey(rows.u64(0), rows.text(1));
-  }
-  return add_candidate(above);
+  // The name above may have to come along.
+  Rows rows = connection_.query("SELECT parent, name FROM name WHERE ino = ?", key.first);
+  COFFER_TRY(const bool found, rows.step());
+  if (found) wanted.emplace_back(rows.u64(0), rows.text(1));
+  return {};
 }
 
 bool Drafting::is_picked(const NameKey& key) const {

@@ -107,7 +107,8 @@ Result<InodeId> parent_of(Connection& connection, InodeId folder) {
 
 Result<std::string> path_of(Connection& connection, InodeId inode) {
   std::string path;
-  while (inode != kRootInode) {
+  for (int depth = 0; inode != kRootInode; ++depth) {
+    if (depth == kDepthMax) return Error{Fault::corrupt, 0, "folders form a circle"};
     Rows rows = connection.query("SELECT parent, name FROM name WHERE ino = ? LIMIT 1", inode);
     COFFER_TRY(const bool found, rows.step());
     if (!found) return answer(ENOENT);

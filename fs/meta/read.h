@@ -11,6 +11,9 @@
 
 namespace coffer::meta::read {
 
+/// Folders nested deeper are a sign of damage: a circle.
+inline constexpr int kDepthMax = 100'000;
+
 /// answer(EINVAL) or answer(ENAMETOOLONG).
 Result<void> check_name(std::string_view name);
 /// answer(ENOENT).

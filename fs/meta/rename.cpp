@@ -5,15 +5,9 @@
 #include "fs/meta/store.h"
 
 namespace coffer::meta {
-namespace {
-
-/// Deeper trees are a sign of damage: a circle of folders.
-constexpr int kDepthMax = 1'000'000;
-
-}  // namespace
 
 Result<bool> Store::is_within(InodeId folder, InodeId ancestor) {
-  for (int depth = 0; depth < kDepthMax; ++depth) {
+  for (int depth = 0; depth < read::kDepthMax; ++depth) {
     if (folder == ancestor) return true;
     if (folder == kRootInode) return false;
     COFFER_TRY(folder, read::parent_of(connection_, folder));

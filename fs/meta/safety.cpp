@@ -6,12 +6,6 @@
 #include "fs/meta/store.h"
 
 namespace coffer::meta {
-namespace {
-
-/// Deeper trees are a sign of damage: a circle of folders.
-constexpr int kDepthMax = 1'000'000;
-
-}  // namespace
 
 Result<bool> Store::committed_up_to(Mark mark) {
   // One search in each part of the two indexes.
@@ -43,7 +37,7 @@ Result<bool> Store::committed(InodeId inode) {
                      [&](const Rows& found) { parents.emplace_back(found.u64(0)); }));
   for (InodeId folder : parents) {
     for (int depth = 0; folder != kRootInode; ++depth) {
-      if (depth == kDepthMax) return Error{Fault::corrupt, 0, "folders form a circle"};
+      if (depth == read::kDepthMax) return Error{Fault::corrupt, 0, "folders form a circle"};
       Rows rows = connection_.query(
           "SELECT n.parent, o.parent IS NULL FROM name n LEFT JOIN owed_name o "
           "ON o.parent = n.parent AND o.name = n.name WHERE n.ino = ?",
