@@ -1,6 +1,7 @@
 // One request of a Client on its way, and its answer.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -8,6 +9,7 @@
 #include <string>
 
 #include "common/base/bytes.h"
+#include "common/base/limits.h"
 #include "common/base/result.h"
 #include "common/crypto/hash.h"
 #include "net/rpc/in_flight.h"
@@ -21,6 +23,9 @@ struct Answer {
   std::optional<crypto::Digest> body_digest;  ///< Of a get_chunk's body.
 };
 
+/// kChunkPlainBytesTarget, and an eighth for headers and padding.
+inline constexpr std::uint64_t kLikelyChunkBytes = limits::kChunkPlainBytesTarget / 8 * 9;
+
 struct Call {
   wire::Type type{};
   std::string header;
@@ -32,9 +37,13 @@ struct Call {
 
   std::uint64_t number = 0;  ///< The request id; grows in the order in which calls were made.
 
-  /// What it may hold in the server's memory.
+  /// What it is likely to hold in the server's memory. The server counts the largest chunk until it has read the one
+  /// that is asked for, which takes it a moment only; counting so here would leave a distant link empty.
   std::uint64_t cost_bytes() const {
-    return header.size() + (body ? body->size() - body_offset : 0) + answer_bytes_max(type, as_bytes(header));
+    const std::uint64_t answer_bytes = answer_bytes_max(type, as_bytes(header));
+    const bool is_chunk = type == wire::Type::get_chunk;
+    return header.size() + (body ? body->size() - body_offset : 0) +
+           (is_chunk ? std::min<std::uint64_t>(answer_bytes, kLikelyChunkBytes) : answer_bytes);
   }
 };
 

@@ -1,5 +1,7 @@
+#include <arpa/inet.h>
 #include <openssl/asn1.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "common/base/text.h"
@@ -34,15 +36,11 @@ std::string text_of(const ASN1_STRING* value) {
 }
 
 std::string address_text(const ASN1_OCTET_STRING* value) {
-  char* text = nullptr;
-  if (ASN1_STRING_length(value) == 4) {
-    const unsigned char* b = ASN1_STRING_get0_data(value);
-    return std::to_string(b[0]) + "." + std::to_string(b[1]) + "." + std::to_string(b[2]) + "." + std::to_string(b[3]);
-  }
-  text = i2s_ASN1_OCTET_STRING(nullptr, value);
-  std::string result = text != nullptr ? text : "";
-  OPENSSL_free(text);
-  return result;
+  char text[INET6_ADDRSTRLEN] = "";
+  const int family = ASN1_STRING_length(value) == 4 ? AF_INET : AF_INET6;
+  if (family == AF_INET6 && ASN1_STRING_length(value) != 16) return "";
+  inet_ntop(family, ASN1_STRING_get0_data(value), text, sizeof(text));
+  return text;
 }
 
 std::optional<object::ClientId> client_of(std::string_view uri) {

@@ -1,5 +1,7 @@
 #include "net/wire/message.h"
 
+#include <google/protobuf/stubs/logging.h>
+
 #include <cerrno>
 
 #include "common/base/limits.h"
@@ -23,6 +25,11 @@ wire::Error::Reason reason_of(const coffer::Error& error) {
 }
 
 }  // namespace
+
+bool parse_into(google::protobuf::MessageLite& message, ByteView header) {
+  static const bool is_quiet = (google::protobuf::SetLogHandler(nullptr), true);
+  return is_quiet && message.ParseFromArray(header.data(), static_cast<int>(header.size()));
+}
 
 Result<std::vector<object::ChunkId>> parse_ids(const std::string& field) {
   constexpr std::size_t kSize = object::ChunkId::kSize;

@@ -14,11 +14,14 @@
 
 namespace coffer::wire {
 
+/// False if `header` is not such a message. Protobuf's own complaints do not reach the log: a stranger could fill it.
+bool parse_into(google::protobuf::MessageLite& message, ByteView header);
+
 /// Fault::protocol if `header` is not a message of this type. Unknown fields are ignored.
 template <class Message>
 Result<Message> parse(ByteView header) {
   Message message;
-  if (!message.ParseFromArray(header.data(), static_cast<int>(header.size()))) {
+  if (!parse_into(message, header)) {
     return coffer::Error{Fault::protocol, 0, "header cannot be parsed"};
   }
   return message;
