@@ -57,6 +57,7 @@ struct Fetcher::State {
   Result<bool> read_extents(InodeId inode, FileOffset at, MutableByteView into, const Wait& wait);
   Result<ChunkState> read_chunk(ChunkKey key, std::uint32_t offset, MutableByteView into, const Wait& wait);
   Result<Frame> frame(const ChunkRow& chunk, std::size_t index, const Wait& wait, bool& was_away);
+  bool is_gone(ChunkKey chunk);
   Result<Frame> frame_from_spool(const ChunkRow& chunk, std::size_t index);
   Result<Frame> frame_from_sealed(const ChunkRow& chunk, std::size_t index, ByteView sealed);
   Result<Header> header(const ChunkRow& chunk, ByteView first_bytes);
@@ -147,12 +148,21 @@ Result<Frame> Fetcher::State::frame(const ChunkRow& chunk, std::size_t index, co
     if (auto dropped = parts.spool.drop(chunk.id); !dropped) return std::move(dropped).error();
   }
 
+  // Owed chunks are not on the server as a rule: this one was dropped, with the last extent that named it.
+  if (chunk.state == ChunkState::spooled && is_gone(chunk.key)) return answer(ESTALE);
+
   was_away = true;
   auto sealed = flights->fetch(chunk.id, chunk.sealed_bytes, wait.deadline, wait.stop);
   if (sealed) return frame_from_sealed(chunk, index, **sealed);
   if (!is_absent(sealed.error()) && sealed.error().fault != Fault::corrupt) return std::move(sealed).error();
+  if (is_gone(chunk.key)) return answer(ESTALE);
   log::error("no good copy of a chunk", {{"chunk", chunk.id.hex()}, {"error", sealed.error().what}});
   return Error{Fault::corrupt, EIO, "chunk " + chunk.id.hex() + ": the server has no good copy"};
+}
+
+bool Fetcher::State::is_gone(ChunkKey chunk) {
+  const auto found = parts.tree.chunk(chunk);
+  return !found && is_absent(found.error());
 }
 
 Result<Header> Fetcher::State::header(const ChunkRow& chunk, ByteView first_bytes) {

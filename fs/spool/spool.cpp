@@ -157,6 +157,7 @@ Result<void> Spool::State::append(const object::ChunkId& id, ByteView sealed) {
     less = used - std::min(used, std::max<std::uint64_t>(options.pack_bytes_max, sealed.size()));
   }
   COFFER_DO(evict_down_to(less));
+  COFFER_DO(packs->sync());  // The disk space of what was removed comes back with it.
   return packs->append(id, sealed);
 }
 
