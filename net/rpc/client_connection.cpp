@@ -181,7 +181,6 @@ awaitable<Error> ClientConnection::receive_answers() {
     const Result<void> received = co_await receive_answer(*head, std::move(call));
     if (!received) co_return received.error();
     last_call_ = steady_clock::now();
-    count_bytes();
     core_.pump();
   }
 }
@@ -214,6 +213,7 @@ awaitable<Result<void>> ClientConnection::receive_answer(wire::Head head, CallPt
   }
   answer.header = *std::move(header);
   answer.body = *std::move(body);
+  count_bytes();
   core_.complete(call, std::move(answer));
   co_return Result<void>();
 }
