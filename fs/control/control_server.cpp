@@ -1,6 +1,7 @@
 #include "fs/control/control_server.h"
 
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -59,10 +60,15 @@ class ControlServer::State {
 
  private:
   struct Conversation {
-    explicit Conversation(int fd) : socket(fd) {}
+    explicit Conversation(int fd) : socket(fd) {
+      // An answer to someone who does not read it must not hold up the end of the process.
+      const ::timeval patience{.tv_sec = 10, .tv_usec = 0};
+      ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    }
+    // Who asked for the unmount that ends us still gets the answer.
     void give_up() {
       stop.request_stop();
-      socket.end();
+      socket.end_reading();
     }
     LineSocket socket;
     std::stop_source stop;

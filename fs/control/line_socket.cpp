@@ -70,6 +70,8 @@ Result<void> LineSocket::write_line(const std::string& line) {
 
 void LineSocket::end() const { ::shutdown(fd_, SHUT_RDWR); }
 
+void LineSocket::end_reading() const { ::shutdown(fd_, SHUT_RD); }
+
 Result<int> listen_at(const std::string& path) {
   int folder_fd = -1;
   const Result<::sockaddr_un> address = address_of(path, folder_fd);

@@ -21,8 +21,10 @@ class LineSocket {
   Result<std::string> read_line();
   /// Adds the '\n'. Fault::offline where the other side is gone.
   Result<void> write_line(const std::string& line);
-  /// Wakes whoever reads.
+  /// Wakes whoever reads, here and at the other side.
   void end() const;
+  /// Wakes whoever reads here; an answer can still be written.
+  void end_reading() const;
 
  private:
   int fd_;
