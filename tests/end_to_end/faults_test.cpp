@@ -45,10 +45,10 @@ TEST_F(Faults, LoseNothingToAKillOfTheClientRightAfterCp) {
   client.kill9();
   ASSERT_NO_FATAL_FAILURE(client.mount());
   EXPECT_EQ(listing(client.mountpoint() + "/source"), listing(source));
-  ASSERT_EQ(client.sync().exit_code, 0);
+  ASSERT_TRUE(succeeded(client.sync()));
   // 60 MB of random bytes and a megabyte of headers: anything sent twice would show.
   EXPECT_LT(stored_bytes(stage), 64'000'000u);
-  EXPECT_EQ(client.umount().exit_code, 0);
+  EXPECT_TRUE(succeeded(client.umount()));
 }
 
 // Claim: kill -9 of the server in the middle of an upload and a restart: it goes on without a remount, to the end.
@@ -83,12 +83,12 @@ TEST_F(Faults, LeaveNoPlainBytesBehind) {
                   " | head -c 9000000 > big; echo " + text + " > small")
                 .exit_code,
             0);
-  ASSERT_EQ(client.sync().exit_code, 0);
+  ASSERT_TRUE(succeeded(client.sync()));
   EXPECT_EQ(run({"grep", "-rqa", text, client.home()}).exit_code, 1);
   EXPECT_EQ(run({"grep", "-rqa", text, stage.server_dir()}).exit_code, 1);
   EXPECT_EQ(run({"grep", "-rqa", name, stage.server_dir()}).exit_code, 1);
   EXPECT_EQ(run({"grep", "-qa", name, stage.server_log(), client.log_file()}).exit_code, 1);
-  EXPECT_EQ(client.umount().exit_code, 0);
+  EXPECT_TRUE(succeeded(client.umount()));
 }
 
 // Claim: the same content under another name sends less than 1 %, with a line inserted at its start less than 5 %.
@@ -101,16 +101,16 @@ TEST_F(Faults, SendEqualContentOnce) {
       shell("head -c 100000000 /dev/urandom > " + source + " && cp " + source + " " + client.mountpoint() + "/one")
           .exit_code,
       0);
-  ASSERT_EQ(client.sync().exit_code, 0);
+  ASSERT_TRUE(succeeded(client.sync()));
   const std::uint64_t once = stored_bytes(stage);
   ASSERT_EQ(run({"cp", source, client.mountpoint() + "/two"}).exit_code, 0);
-  ASSERT_EQ(client.sync().exit_code, 0);
+  ASSERT_TRUE(succeeded(client.sync()));
   const std::uint64_t twice = stored_bytes(stage);
   EXPECT_LT(twice - once, 1'000'000u);
   ASSERT_EQ(shell("(echo a line; cat " + source + ") > " + client.mountpoint() + "/three").exit_code, 0);
-  ASSERT_EQ(client.sync().exit_code, 0);
+  ASSERT_TRUE(succeeded(client.sync()));
   EXPECT_LT(stored_bytes(stage) - twice, 5'000'000u);
-  EXPECT_EQ(client.umount().exit_code, 0);
+  EXPECT_TRUE(succeeded(client.umount()));
 }
 
 // Claim: one flipped byte in a pack is found and named; the file that needs it fails with EIO, all others read well.
@@ -120,7 +120,7 @@ TEST_F(Faults, NameTheChunkWithAFlippedByteAndSpareAllOtherFiles) {
   ASSERT_NO_FATAL_FAILURE(client.mount());
   const std::string mnt = client.mountpoint();
   ASSERT_EQ(shell("for i in 1 2 3 4 5 6; do head -c 3000000 /dev/urandom > " + mnt + "/$i; done").exit_code, 0);
-  ASSERT_EQ(client.umount().exit_code, 0);
+  ASSERT_TRUE(succeeded(client.umount()));
   ASSERT_EQ(client.coffer({"spool", "clear"}).exit_code, 0);
   ASSERT_EQ(stage.stop_server(), 0);
 
@@ -154,7 +154,7 @@ TEST_F(Faults, NameTheChunkWithAFlippedByteAndSpareAllOtherFiles) {
   }
   EXPECT_EQ(bad, 1);
   EXPECT_EQ(client.coffer({"verify", "--read-data"}).exit_code, 4);
-  EXPECT_EQ(client.umount().exit_code, 0);
+  EXPECT_TRUE(succeeded(client.umount()));
 }
 
 // Claim: a revocation cuts a mounted client off within a second; what is local goes on being readable.
@@ -163,7 +163,7 @@ TEST_F(Faults, CutARevokedClientOff) {
   Client& client = stage.client("first");
   ASSERT_NO_FATAL_FAILURE(client.mount());
   ASSERT_EQ(shell("echo kept > " + client.mountpoint() + "/file").exit_code, 0);
-  ASSERT_EQ(client.sync().exit_code, 0);
+  ASSERT_TRUE(succeeded(client.sync()));
   ASSERT_EQ(stage.cofferd({"revoke", "first"}).exit_code, 0);
   EXPECT_TRUE(eventually(
       [&] {

@@ -70,7 +70,7 @@ def read_commits(connection, pb, vault, head_seq, receipt_key):
             yield seq, commit[payload_at:]
     if seq > 0:
         receipt = page.head_receipt
-        Ed25519PublicKey.from_public_bytes(receipt_key).verify(receipt[80:], b'CFRRCP01' + receipt[:80])
+        Ed25519PublicKey.from_public_bytes(receipt_key).verify(receipt[72:], b'CFRRCP01' + receipt[:72])
         if receipt[16:24] == struct.pack('<Q', seq) and receipt[24:56] != previous:
             raise SystemExit('the receipt names another commit')
 

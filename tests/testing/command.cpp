@@ -49,6 +49,13 @@ std::pair<int, int> make_pipe() {
 
 }  // namespace
 
+::testing::AssertionResult succeeded(const Finished& finished) {
+  if (finished.exit_code == 0) return ::testing::AssertionSuccess();
+  return ::testing::AssertionFailure() << "exit code " << finished.exit_code
+                                       << (finished.timed_out ? " (timed out)" : "") << "\n"
+                                       << finished.out << finished.err;
+}
+
 Finished run(const std::vector<std::string>& argv, std::chrono::seconds deadline) {
   const auto ends_at = std::chrono::steady_clock::now() + deadline;
   const auto [out, out_write] = make_pipe();
@@ -90,7 +97,7 @@ Finished run(const std::vector<std::string>& argv, std::chrono::seconds deadline
 }
 
 Finished shell(const std::string& script, std::chrono::seconds deadline) {
-  return run({"/bin/bash", "-e", "-o", "pipefail", "-c", script}, deadline);
+  return run({"/bin/bash", "-e", "-c", script}, deadline);
 }
 
 Process::Process(const std::vector<std::string>& argv, const std::string& log_file) {

@@ -1,6 +1,7 @@
 // Runs a program as a person would: arguments in, exit code and output back, with a deadline.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/types.h>
 
 #include <chrono>
@@ -16,9 +17,12 @@ struct Finished {
   bool timed_out = false;  ///< It was killed at the deadline.
 };
 
+/// Exit code 0; else a failure that shows what the command said.
+::testing::AssertionResult succeeded(const Finished& finished);
+
 /// argv[0] is looked up in PATH unless it has a slash. stdin is /dev/null.
 Finished run(const std::vector<std::string>& argv, std::chrono::seconds deadline = std::chrono::seconds(60));
-/// `script` by /bin/bash, with -e and pipefail.
+/// `script` by /bin/bash with -e.
 Finished shell(const std::string& script, std::chrono::seconds deadline = std::chrono::seconds(120));
 
 /// A program that goes on beside the test; killed and reaped with the object.

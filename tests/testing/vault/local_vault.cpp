@@ -88,6 +88,10 @@ Result<void> LocalVault::make_power_safe() {
 
 Result<void> LocalVault::accepts(std::uint64_t more_bytes) {
   if (is_quota_full && more_bytes > 0) return answer(EDQUOT);
+  if (stalls_writes && more_bytes > 0) {
+    ++stalled;
+    eventually([&] { return !stalls_writes; });
+  }
   return {};
 }
 

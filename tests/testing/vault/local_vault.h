@@ -41,9 +41,11 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   enum class Server { commits, refuses, never_answers };
   std::atomic<Server> server{Server::commits};
   std::atomic<bool> is_quota_full{false};
-  std::atomic<int> waits{0};             ///< Calls of wait_committed().
-  std::atomic<int> waits_for_all{0};     ///< Calls of wait_all_committed().
-  std::atomic<int> power_safe_calls{0};  ///< Calls of make_power_safe().
+  std::atomic<bool> stalls_writes{false};  ///< Content is not accepted before this is false again.
+  std::atomic<int> stalled{0};             ///< Writes that wait for it.
+  std::atomic<int> waits{0};               ///< Calls of wait_committed().
+  std::atomic<int> waits_for_all{0};       ///< Calls of wait_all_committed().
+  std::atomic<int> power_safe_calls{0};    ///< Calls of make_power_safe().
 
   // -- TreeEvents
   void chunk_dropped(const ChunkRow& chunk) override;
