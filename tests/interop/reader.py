@@ -70,8 +70,8 @@ def read_commits(connection, pb, vault, head_seq, receipt_key):
             yield seq, commit[payload_at:]
     if seq > 0:
         receipt = page.head_receipt
-        Ed25519PublicKey.from_public_bytes(receipt_key).verify(receipt[72:], b'CFRRCP01' + receipt[:72])
-        if receipt[16:24] == struct.pack('<Q', seq) and receipt[24:56] != previous:
+        Ed25519PublicKey.from_public_bytes(receipt_key).verify(receipt[80:], receipt[:80])
+        if receipt[:24] != b'CFRRCP01' + vault or (receipt[24:32] == struct.pack('<Q', seq) and receipt[32:64] != previous):
             raise SystemExit('the receipt names another commit')
 
 
