@@ -110,7 +110,9 @@ Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Rest rest, 
   bool has_more = false;
   for (const buffer::DirtyRange& range : dirty.ranges) {
     if (batch.new_bytes() >= kPartBytesMax) has_more = true;
-    if (has_more) break;
+    // The kernel writes back a little out of order: behind a gap nothing is cut before the gap is filled, because a
+    // cut at its edge would make other pieces than the same bytes had before.
+    if (has_more || (rest == Rest::leave && &range != &dirty.ranges.front())) break;
     COFFER_TRY(has_more, cutter.cut(range, rest == Rest::commit, [&](FileOffset at, ByteView piece) -> Result<bool> {
       COFFER_DO(batch.add(at, piece));
       return batch.new_bytes() < kPartBytesMax;
