@@ -134,9 +134,10 @@ Result<void> Store::owe_name(const Name& name, InodeId before, InodeId after, st
 }
 
 Result<void> Store::keep_reachable(InodeId inode, const Name& lost, std::uint64_t group) {
-  COFFER_TRY(const bool was_committed,
-             connection_.any("SELECT 1 FROM owed_name WHERE parent = ? AND name = ? AND base = ?", lost.parent,
-                             lost.name, inode));
+  // Committed, or about to be.
+  COFFER_TRY(const bool was_committed, connection_.any("SELECT 1 FROM owed_name WHERE parent = ?1 AND name = ?2 AND "
+                                                       "(base = ?3 OR (flight > 0 AND sent = ?3))",
+                                                       lost.parent, lost.name, inode));
   if (!was_committed && group == 0) return {};
 
   // A name that is not owed is a committed one. With it nothing can be lost.
