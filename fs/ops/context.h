@@ -1,15 +1,50 @@
 // What every operation of a mount can reach.
 #pragma once
 
+#include <unistd.h>
+
 #include <atomic>
 #include <functional>
+#include <set>
 #include <stop_token>
 #include <string>
 
+#include "common/base/mutex.h"
 #include "fs/files/file_system.h"
 #include "fs/ops/waiters.h"
 
 namespace coffer::ops {
+
+/// Threads of ours that are calling the kernel about our own mount, by gettid(2). Thread-safe.
+class OwnThreads {
+ public:
+  /// The calling thread is one of them as long as this lives.
+  class Here {
+   public:
+    explicit Here(OwnThreads& threads) : threads_(threads) {
+      const MutexLock lock(threads_.mutex_);
+      threads_.ids_.insert(::gettid());
+    }
+    ~Here() {
+      const MutexLock lock(threads_.mutex_);
+      threads_.ids_.erase(::gettid());
+    }
+    Here(const Here&) = delete;
+    Here& operator=(const Here&) = delete;
+
+   private:
+    OwnThreads& threads_;
+  };
+
+  bool has(pid_t id) const {
+    const MutexLock lock(mutex_);
+    return ids_.contains(id);
+  }
+
+ private:
+  mutable Mutex mutex_;
+  std::set<pid_t> ids_ GUARDED_BY(mutex_);
+};
 
 struct Context {
   files::FileSystem& file_system;
@@ -19,6 +54,7 @@ struct Context {
   std::function<void()> on_ready;
   std::atomic<bool> is_ready{false};
   Waiters waiters{};
+  OwnThreads own_threads{};
   std::stop_source ending{};  ///< Requested when the mount is gone: nobody waits for answers any more.
 
   /// Virtual files change by themselves.

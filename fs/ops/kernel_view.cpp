@@ -68,6 +68,7 @@ Result<void> push_file(Context& context, const Fd& root, InodeId inode) {
 
 Result<void> push_kernel_pages(Context& context, const std::stop_token& stop) {
   if (context.file_system.options().read_only) return {};
+  const OwnThreads::Here here(context.own_threads);
   const Fd root = open_root(context);
   if (!root.is_open()) return Error{Fault::local_io, 0, "the mount cannot be opened"};
   if (::syncfs(root.get()) != 0) return os_error(errno, "syncfs");

@@ -3,7 +3,7 @@
 // syncfs(2) of a FUSE mount starts the writeback of every dirty page and returns before the daemon has answered. For
 // files that are closed that is no matter: close(2) waited for it. Files that are open for writing, mapped ones among
 // them, are opened once more through the mount and fsynced: that waits until each page was answered. The fsync comes
-// back to us as a request; op_fsync knows it by its process id, and answers at once.
+// back to us as a request; op_fsync knows it by its thread, and answers at once.
 //
 // Both calls go through the mount and wait for its answers: never on a thread that answers the kernel.
 #pragma once

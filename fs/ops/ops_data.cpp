@@ -87,7 +87,7 @@ void op_release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
 }
 
 /// An fsync that push_kernel_pages() called: the pages have arrived, and more it does not ask for.
-bool is_own_call(fuse_req_t req) { return fuse_req_ctx(req)->pid == ::getpid(); }
+bool is_own_call(fuse_req_t req) { return context(req).own_threads.has(fuse_req_ctx(req)->pid); }
 
 void op_fsync(fuse_req_t req, fuse_ino_t inode, int, fuse_file_info*) {
   if (is_own_call(req)) return Reply(req).done();

@@ -1,6 +1,6 @@
 // Folders: opening, listing, fsync.
 //
-// Offsets: 1 is behind ".", 2 behind "..", c + 2 behind the entry with cookie c.
+// An offset is the cookie of the entry before it; 1 stands behind ".", 2 behind "..".
 #include <algorithm>
 #include <cerrno>
 
@@ -11,7 +11,9 @@ namespace coffer::ops {
 
 namespace {
 
-constexpr std::uint64_t kOffsetOfFirst = 2;
+constexpr std::uint64_t kBehindSelf = 1;
+constexpr std::uint64_t kBehindParent = 2;
+static_assert(kBehindParent < meta::kCookieMin);
 constexpr std::size_t kPlainEntryBytes = 32;  // A header of 24 and a short name: how many to ask the tree for.
 constexpr std::size_t kPlusEntryBytes = 128 + 32;
 
@@ -59,21 +61,20 @@ Result<void> list(fuse_req_t req, InodeId folder, std::size_t bytes_max, std::ui
   files::FileSystem& files = file_system(req);
   Listing listing(req, bytes_max, plus);
   bool fits = true;
-  if (offset < 1) {
+  if (offset < kBehindSelf) {
     COFFER_TRY(const Attributes self, files.attributes(folder));
-    fits = listing.add(".", self, 1, false);
+    fits = listing.add(".", self, kBehindSelf, false);
   }
-  if (fits && offset < 2) {
+  if (fits && offset < kBehindParent) {
     COFFER_TRY(const InodeId parent, files.parent_of(folder));
     COFFER_TRY(const Attributes attributes, files.attributes(parent));
-    fits = listing.add("..", attributes, 2, false);
+    fits = listing.add("..", attributes, kBehindParent, false);
   }
-  std::uint64_t after = offset < kOffsetOfFirst ? 0 : offset - kOffsetOfFirst;
   const std::size_t count_max = std::max<std::size_t>(1, bytes_max / (plus ? kPlusEntryBytes : kPlainEntryBytes));
   if (fits) {
-    COFFER_TRY(const std::vector<files::Entry> entries, files.entries(folder, after, count_max));
+    COFFER_TRY(const std::vector<files::Entry> entries, files.entries(folder, offset, count_max));
     for (const files::Entry& entry : entries) {
-      if (!listing.add(entry.name, entry.attributes, entry.cookie + kOffsetOfFirst, true)) break;
+      if (!listing.add(entry.name, entry.attributes, entry.cookie, true)) break;
     }
   }
   reply.bytes(listing.bytes());

@@ -376,7 +376,6 @@ TEST_F(AMountedFolder, TellsLevelAndHashOfAFile) {
   EXPECT_EQ(::setxattr(at("file").c_str(), "user.coffer.level", "x", 1, 0), -1);
 }
 
-// Run by another process: the mount takes fsyncs of its own process for those of the barrier.
 TEST_F(AMountedFolder, WaitsForTheServerInFsync) {
   write_file(at("file"), "x");
   EXPECT_EQ(testing::shell("sync " + at("file")).exit_code, 0);
@@ -412,6 +411,7 @@ TEST_F(AMountedFolder, PushesDirtyPagesThroughTheBarrier) {
   static_cast<char*>(memory)[7] = 'm';
   EXPECT_EQ(testing::shell("sync " + at(".coffer/barrier")).exit_code, 0);
   EXPECT_EQ(mount().vault().waits_for_all, 1);
+  EXPECT_EQ(mount().vault().waits, 0) << "its own calls through the mount wait for no server";
 
   const InodeId inode = *mount().vault().tree().resolve("/open");
   EXPECT_EQ(mount().vault().tree().attributes(inode)->bytes, content.size());
@@ -422,6 +422,51 @@ TEST_F(AMountedFolder, PushesDirtyPagesThroughTheBarrier) {
   EXPECT_EQ(as_text(first), "cccccccm");
   ::munmap(memory, 4096);
   ::close(fd);
+}
+
+// Claim: the barrier waits for pages that are on their way, of a file that is open and was never closed.
+TEST_F(AMountedFolder, HoldsTheBarrierUntilEveryPageHasArrived) {
+  const int fd = ::open(at("open").c_str(), O_RDWR | O_CREAT, 0644);
+  const std::string content(8 << 20, 'c');
+  ASSERT_EQ(::write(fd, content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  LocalVault& vault = mount().vault();
+  vault.stalls_writes = true;
+  TempDir logs;
+  testing::Process barrier({"/bin/sync", at(".coffer/barrier")}, (logs / "log").string());
+  EXPECT_TRUE(eventually([&] { return vault.stalled > 0; }));
+  EXPECT_FALSE(eventually([&] { return vault.waits_for_all > 0; }, std::chrono::milliseconds(300)));
+  vault.stalls_writes = false;
+  EXPECT_EQ(barrier.wait(std::chrono::seconds(20)), 0);
+  EXPECT_EQ(vault.tree().attributes(*vault.tree().resolve("/open"))->bytes, content.size());
+  ::close(fd);
+}
+
+// A handler for the signal keeps the caller alive: it goes on only if fsync is answered.
+TEST_F(AMountedFolder, AnswersAnInterruptedFsyncWithEintr) {
+  write_file(at("file"), "x");
+  mount().vault().server = LocalVault::Server::never_answers;
+  TempDir logs;
+  testing::Process waiting({"/usr/bin/python3", "-c",
+                            "import os, sys\n"
+                            "try: os.fsync(os.open(sys.argv[1], os.O_RDONLY))\n"
+                            "except KeyboardInterrupt: sys.exit(7)",
+                            at("file")},
+                           (logs / "log").string());
+  EXPECT_TRUE(eventually([&] { return mount().vault().waits == 1; }));
+  waiting.signal(SIGINT);
+  EXPECT_EQ(waiting.wait(std::chrono::seconds(10)), 7);
+}
+
+TEST_F(AMountedFolder, KeepsAnUnlinkedInodeThatIsOnlyNamedByADescriptor) {
+  ::close(::open(at("file").c_str(), O_WRONLY | O_CREAT, 0640));
+  const int path_only = ::open(at("file").c_str(), O_PATH);
+  ASSERT_EQ(::unlink(at("file").c_str()), 0);
+  struct stat st {};
+  ASSERT_EQ(::fstat(path_only, &st), 0);
+  EXPECT_EQ(st.st_nlink, 0u);
+  EXPECT_EQ(st.st_mode & 0777u, 0640u);
+  ::close(path_only);
+  EXPECT_TRUE(eventually([&] { return mount().vault().tree().totals()->files == 0; }));
 }
 
 TEST_F(AMountedFolder, RefusesChangesWhenReadOnly) {
