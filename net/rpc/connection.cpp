@@ -98,6 +98,7 @@ awaitable<Result<void>> Connection::shake_hands() {
     COFFER_CO_TRY(PeerIdentity identity, identity_of(*certificate));
     peer_ = std::move(identity);
   }
+  is_known_ = true;
   enter(Phase::greeting);
   co_return Result<void>();
 }

@@ -1,6 +1,7 @@
 // One connection as the server sees it: handshake, first message, requests in flight, end.
 #pragma once
 
+#include <atomic>
 #include <memory>
 
 #include "net/rpc/channel.h"
@@ -25,6 +26,8 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
 
   boost::asio::any_io_executor executor() override { return stream_.socket().get_executor(); }
   void close(Error error) override;
+  /// The handshake is over: peer() does not change any more, and may be read from any thread.
+  bool is_known() const { return is_known_; }
   /// Takes no more requests, and closes once those in flight are answered.
   void drain();
   /// Closes the socket at once.
@@ -63,6 +66,7 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   std::size_t requests_in_flight_ = 0;  ///< Until their answers are sent.
   std::uint64_t bytes_in_flight_ = 0;
   std::size_t being_handled_ = 0;
+  std::atomic<bool> is_known_ = false;
   bool is_draining_ = false;
   bool has_handled_ = false;
   bool is_over_ = false;

@@ -195,7 +195,9 @@ Server::~Server() = default;
 Result<std::uint16_t> Server::listen() { return state_->listen(); }
 
 void Server::for_each_session(const std::function<void(Session&)>& each) {
-  for (const auto& connection : state_->connections()) each(*connection);
+  for (const auto& connection : state_->connections()) {
+    if (connection->is_known()) each(*connection);
+  }
 }
 
 std::size_t Server::session_count() const { return state_->connections().size(); }

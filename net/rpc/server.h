@@ -111,9 +111,9 @@ class Server {
 
   /// Reads the files, binds, accepts. Returns the port. Fault::local_io, with the errno (EADDRINUSE) in `code`.
   Result<std::uint16_t> listen();
-  /// Calls `each` for every open session, in the caller's thread.
+  /// Calls `each`, in the caller's thread, for every session whose handshake is over.
   void for_each_session(const std::function<void(Session&)>& each);
-  std::size_t session_count() const;
+  std::size_t session_count() const;  ///< Those in their handshake too.
   /// Accepts no more, lets requests in flight end for up to `grace`, closes all sessions, and returns when every
   /// handle() has ended. Blocks: not from a thread that runs the io_context, which must go on running meanwhile.
   void stop(std::chrono::milliseconds grace = std::chrono::seconds(5));

@@ -83,7 +83,8 @@ const EVP_MD* digest_for(EVP_PKEY* key) {
 }
 
 KeyPtr new_key(KeyKind kind) {
-  KeyPtr key(kind == KeyKind::ec_p256 ? EVP_EC_gen("P-256") : EVP_RSA_gen(4096));
+  KeyPtr key(kind == KeyKind::ec_p256 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")
+                                      : EVP_PKEY_Q_keygen(nullptr, nullptr, "RSA", std::size_t{4096}));
   COFFER_CHECK(key != nullptr);
   return key;
 }
