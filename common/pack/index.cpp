@@ -47,9 +47,9 @@ std::vector<std::string> Index::file_names() { return {"index.db", "index.db-wal
 Result<std::unique_ptr<Index>> Index::open(const std::string& folder) {
   const std::string path = folder + "/index.db";
   // `normal`: after a power cut it is consistent, if behind; what is behind is found again in the packs.
-  COFFER_TRY(db::Database writer, db::Database::open(path, {.sync = db::Sync::normal, .cache_kib = 8192}));
+  COFFER_TRY(db::Database writer, db::Database::open(path, {.sync = db::Sync::normal}));
   COFFER_DO(writer.migrate({kSchema}));
-  COFFER_TRY(db::Database reader, db::Database::open(path, {.read_only = true, .cache_kib = 8192}));
+  COFFER_TRY(db::Database reader, db::Database::open(path, {.read_only = true}));
   std::unique_ptr<Index> index(new Index(std::move(writer), std::move(reader)));
   COFFER_DO(index->prepare());
   return index;

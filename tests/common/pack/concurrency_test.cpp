@@ -1,8 +1,10 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "tests/common/pack/chunks.h"
 #include "tests/testing/eventually.h"
@@ -17,7 +19,7 @@ constexpr std::size_t kChunksOfEach = 150;
 
 // Claim: threads that append, sync, read, remove and check at once each see their own chunks as they left them.
 TEST(PackStore, IsUsedByManyThreadsAtOnce) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const PackOptions small{.pack_bytes_max = 50'000};
   auto store = open_store(dir.path(), os::real_disk(), small);
   std::atomic<std::size_t> running = kThreads;
@@ -69,7 +71,7 @@ TEST(PackStore, IsUsedByManyThreadsAtOnce) {
 
 // Claim: threads that append the same chunks store each once.
 TEST(PackStore, StoresAChunkOnceHoweverManyAppendIt) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const auto store = open_store(dir.path());
   std::vector<std::thread> threads;
   for (std::size_t t = 0; t < kThreads; ++t) {
@@ -83,12 +85,15 @@ TEST(PackStore, StoresAChunkOnceHoweverManyAppendIt) {
   EXPECT_EQ(store->check(true)->chunks, 100u);
 }
 
-/// A disk whose fsyncs wait until they are let go.
-class SlowDisk : public os::Disk {
+/// The machine's disk, with something done before each fsync or read of a file.
+class HookedDisk : public os::Disk {
  public:
+  std::function<void()> before_sync = [] {};
+  std::function<void(std::size_t bytes)> before_read = [](std::size_t) {};
+
   Result<std::unique_ptr<os::File>> open(const std::string& path, os::Open how) override {
     COFFER_TRY(std::unique_ptr<os::File> file, os::real_disk().open(path, how));
-    return std::make_unique<SlowFile>(std::move(file), *this);
+    return std::make_unique<HookedFile>(std::move(file), *this);
   }
   Result<void> remove(const std::string& path) override { return os::real_disk().remove(path); }
   Result<void> rename(const std::string& a, const std::string& b) override { return os::real_disk().rename(a, b); }
@@ -97,65 +102,74 @@ class SlowDisk : public os::Disk {
   Result<std::vector<std::string>> list(const std::string& path) override { return os::real_disk().list(path); }
   Result<std::uint64_t> free_bytes(const std::string& path) override { return os::real_disk().free_bytes(path); }
 
-  void hold(bool hold) {
-    const std::lock_guard lock(mutex_);
-    is_held_ = hold;
-    changed_.notify_all();
-  }
-  int waiting_count() {
-    const std::lock_guard lock(mutex_);
-    return waiting_;
-  }
-  int sync_count() {
-    const std::lock_guard lock(mutex_);
-    return syncs_;
-  }
-
  private:
-  class SlowFile : public os::File {
+  class HookedFile : public os::File {
    public:
-    SlowFile(std::unique_ptr<os::File> file, SlowDisk& disk) : file_(std::move(file)), disk_(disk) {}
-    Result<std::size_t> read_at(MutableByteView into, std::uint64_t at) override { return file_->read_at(into, at); }
+    HookedFile(std::unique_ptr<os::File> file, HookedDisk& disk) : file_(std::move(file)), disk_(disk) {}
+    Result<std::size_t> read_at(MutableByteView into, std::uint64_t at) override {
+      disk_.before_read(into.size());
+      return file_->read_at(into, at);
+    }
     Result<void> write_at(ByteView bytes, std::uint64_t at) override { return file_->write_at(bytes, at); }
     Result<void> truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
     Result<std::uint64_t> size() override { return file_->size(); }
     Result<void> punch(std::uint64_t at, std::uint64_t bytes) override { return file_->punch(at, bytes); }
     Result<void> sync() override {
-      disk_.wait();
+      disk_.before_sync();
       return file_->sync();
     }
 
    private:
     std::unique_ptr<os::File> file_;
-    SlowDisk& disk_;
+    HookedDisk& disk_;
   };
+};
 
-  void wait() {
+/// Where fsyncs wait until they are let go.
+class Gate {
+ public:
+  void hold(bool hold) {
+    const std::lock_guard lock(mutex_);
+    is_held_ = hold;
+    changed_.notify_all();
+  }
+  void pass() {
     std::unique_lock lock(mutex_);
-    ++syncs_;
+    ++passed_;
     ++waiting_;
     changed_.wait(lock, [&] { return !is_held_; });
     --waiting_;
   }
+  int waiting_count() {
+    const std::lock_guard lock(mutex_);
+    return waiting_;
+  }
+  int passed_count() {
+    const std::lock_guard lock(mutex_);
+    return passed_;
+  }
 
+ private:
   std::mutex mutex_;
   std::condition_variable changed_;
   bool is_held_ = false;
   int waiting_ = 0;
-  int syncs_ = 0;
+  int passed_ = 0;
 };
 
 // Claim: while one fsync runs, others read and append; and all who asked for a sync meanwhile share the next one.
 TEST(PackStore, ReadsAndAppendsWhileAnFsyncRunsAndSharesTheNextOne) {
-  const TempDir dir;
-  SlowDisk disk;
+  const TempDir dir(testing::in_memory());
+  Gate gate;
+  HookedDisk disk;
+  disk.before_sync = [&] { gate.pass(); };
   const auto store = open_store(dir.path(), disk);
   const std::vector<Chunk> chunks = random_chunks(10);
   append_all(*store, {chunks[0]});
-  disk.hold(true);
-  const int before = disk.sync_count();
+  gate.hold(true);
+  const int before = gate.passed_count();
   std::thread first([&] { EXPECT_TRUE(store->sync()); });
-  ASSERT_TRUE(testing::eventually([&] { return disk.waiting_count() == 1; }));
+  ASSERT_TRUE(testing::eventually([&] { return gate.waiting_count() == 1; }));
 
   EXPECT_TRUE(is_whole(*store, chunks[0]));
   std::vector<std::thread> others;
@@ -164,11 +178,41 @@ TEST(PackStore, ReadsAndAppendsWhileAnFsyncRunsAndSharesTheNextOne) {
     EXPECT_TRUE(is_whole(*store, chunks[i]));
     others.emplace_back([&] { EXPECT_TRUE(store->sync()); });
   }
-  disk.hold(false);
+  gate.hold(false);
   first.join();
   for (std::thread& thread : others) thread.join();
-  EXPECT_GE(disk.sync_count() - before, 2) << "what was appended during an fsync needs another";
-  EXPECT_LE(disk.sync_count() - before, 4);
+  EXPECT_GE(gate.passed_count() - before, 2) << "what was appended during an fsync needs another";
+  EXPECT_LE(gate.passed_count() - before, 4);
+}
+
+// Claim: a chunk that is removed while it is read is absent to its reader, and not corrupt; the same for check().
+//
+// Method: the removal happens between looking the chunk up and reading its bytes.
+TEST(PackStore, CallsAChunkAbsentThatIsRemovedWhileItIsRead) {
+  const TempDir dir(testing::in_memory());
+  HookedDisk disk;
+  const auto store = open_store(dir.path(), disk);
+  const Chunk kept = random_chunk(99);
+  for (std::uint64_t seed = 1; seed <= 3; ++seed) {
+    const Chunk chunk = random_chunk(seed, 5000);
+    append_all(*store, {kept, chunk});
+    ASSERT_TRUE(store->sync());
+    disk.before_read = [&, done = false](std::size_t bytes) mutable {
+      if (bytes < 5000 || std::exchange(done, true)) return;
+      EXPECT_TRUE(store->remove(chunk.id));
+      EXPECT_TRUE(store->sync());
+    };
+    if (seed == 1) {
+      EXPECT_EQ(store->read(chunk.id).error().code, ENOENT);
+    } else if (seed == 2) {
+      EXPECT_EQ(store->read_range(chunk.id, 0, 5000).error().code, ENOENT);
+    } else {
+      const ScanReport report = store->check(true).value();
+      EXPECT_TRUE(report.bad.empty());
+      EXPECT_TRUE(report.damage.empty());
+    }
+    EXPECT_TRUE(is_absent(*store, chunk));
+  }
 }
 
 }  // namespace

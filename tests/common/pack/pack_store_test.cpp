@@ -15,7 +15,7 @@ using testing::FaultyDisk;
 using testing::TempDir;
 
 TEST(PackStore, ReadsBackWhatWasAppended) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const auto store = open_store(dir.path());
   const std::vector<Chunk> chunks = random_chunks(20);
   append_all(*store, chunks);
@@ -28,7 +28,7 @@ TEST(PackStore, ReadsBackWhatWasAppended) {
 }
 
 TEST(PackStore, KeepsAnEmptyChunkAndOneLargerThanAPack) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const auto store = open_store(dir.path(), os::real_disk(), {.pack_bytes_max = 1000});
   const std::vector<Chunk> chunks = {chunk_of({}), random_chunk(1, 5000), random_chunk(2, 10), random_chunk(3, 5000)};
   append_all(*store, chunks);
@@ -37,7 +37,7 @@ TEST(PackStore, KeepsAnEmptyChunkAndOneLargerThanAPack) {
 }
 
 TEST(PackStore, ReadsRangesThatLieWithinTheChunk) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const auto store = open_store(dir.path());
   const Chunk chunk = random_chunk(1);
   append_all(*store, {chunk});
@@ -49,7 +49,7 @@ TEST(PackStore, ReadsRangesThatLieWithinTheChunk) {
 }
 
 TEST(PackStore, AppendsAChunkOnlyOnce) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const Chunk chunk = random_chunk(1);
   auto store = open_store(dir.path());
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(store->append(chunk.id, chunk.bytes));
@@ -63,7 +63,7 @@ TEST(PackStore, AppendsAChunkOnlyOnce) {
 }
 
 TEST(PackStore, HasAllOfItAfterAnOrderlyEndWithoutSync) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const std::vector<Chunk> chunks = random_chunks(5);
   append_all(*open_store(dir.path()), chunks);
   const auto store = open_store(dir.path());
@@ -71,7 +71,7 @@ TEST(PackStore, HasAllOfItAfterAnOrderlyEndWithoutSync) {
 }
 
 TEST(PackStore, FillsOnePackAfterTheOther) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const std::vector<Chunk> chunks = random_chunks(20);
   auto store = open_store(dir.path(), os::real_disk(), {.pack_bytes_max = 1000});
   append_all(*store, chunks);
@@ -88,7 +88,7 @@ TEST(PackStore, FillsOnePackAfterTheOther) {
 }
 
 TEST(PackStore, IsOpenOnlyOnceAtATime) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   auto store = open_store(dir.path());
   EXPECT_EQ(PackStore::open(os::real_disk(), dir.path(), {}).error().fault, Fault::refused);
   EXPECT_EQ(PackStore::rebuild_index(os::real_disk(), dir.path()).error().fault, Fault::refused);
@@ -97,7 +97,7 @@ TEST(PackStore, IsOpenOnlyOnceAtATime) {
 }
 
 TEST(PackStore, VisitsEveryChunkOnce) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   const auto store = open_store(dir.path());
   std::vector<Chunk> chunks = random_chunks(2500, 10);
   append_all(*store, chunks);
@@ -122,7 +122,7 @@ TEST(PackStore, VisitsEveryChunkOnce) {
 }
 
 TEST(PackStore, SharesOneFsyncAmongManyAppends) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   FaultyDisk disk;
   const auto store = open_store(dir.path(), disk);
   append_all(*store, random_chunks(50));
@@ -134,7 +134,7 @@ TEST(PackStore, SharesOneFsyncAmongManyAppends) {
 }
 
 TEST(PackStore, IsAsItWasAfterAFullDisk) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   FaultyDisk disk;
   const auto store = open_store(dir.path(), disk, {.pack_bytes_max = 1000});
   const std::vector<Chunk> chunks = random_chunks(3);
@@ -159,7 +159,7 @@ TEST(PackStore, IsAsItWasAfterAFullDisk) {
 }
 
 TEST(PackStore, AcceptsNothingAfterAFailedFsyncUntilItIsOpenedAnew) {
-  const TempDir dir;
+  const TempDir dir(testing::in_memory());
   FaultyDisk disk;
   auto store = open_store(dir.path(), disk);
   const std::vector<Chunk> chunks = random_chunks(2);
