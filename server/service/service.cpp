@@ -60,7 +60,10 @@ void Service::closed(rpc::Session& session) {
   }
   connection->close();
   // Others of the vault that wake with it look, and wait again.
-  if (const auto vault = connection->vault()) vault->appended.happened();
+  if (const auto vault = connection->vault()) {
+    vault->appended.happened();
+    vault->room.happened();
+  }
 }
 
 Result<void> Service::check_connection_count(const object::ClientId& client) const {
