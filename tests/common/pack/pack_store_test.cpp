@@ -177,5 +177,18 @@ TEST(PackStore, AcceptsNothingAfterAFailedFsyncUntilItIsOpenedAnew) {
   EXPECT_TRUE(store->sync());
 }
 
+// Recovery relies on it: only the last pack may hold what is not on stable storage.
+TEST(PackStore, MakesNoPackBeforeTheLastOneIsSynced) {
+  const TempDir dir(testing::in_memory());
+  FaultyDisk disk;
+  const auto store = open_store(dir.path(), disk, {.pack_bytes_max = 1000});
+  const std::vector<Chunk> chunks = random_chunks(3);
+  append_all(*store, {chunks[0], chunks[1]});
+  disk.fail_syncs(EIO);
+  EXPECT_EQ(store->append(chunks[2].id, chunks[2].bytes).error().fault, Fault::local_io);
+  EXPECT_TRUE(is_absent(*store, chunks[2]));
+  EXPECT_FALSE(os::real_disk().open(dir / "00000002.pack", os::Open::read));
+}
+
 }  // namespace
 }  // namespace coffer::pack
