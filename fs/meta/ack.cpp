@@ -50,8 +50,7 @@ Result<void> Store::commit_done(std::uint64_t seq, const object::CommitHash& has
           "UPDATE owed_inode SET first = next_first, next_first = 0, flight = 0, is_new = 0 WHERE ino = ?", inode));
       continue;
     }
-    COFFER_DO(connection_.run(
-        "UPDATE owed_name SET waits = 0 WHERE (parent, name) IN (SELECT parent, name FROM name WHERE ino = ?)", inode));
+    COFFER_DO(set_waits(inode, false));
   }
   COFFER_TRY(const std::vector<DraftedName> names, drafted_names(connection_));
   for (const DraftedName& row : names) {
@@ -66,10 +65,10 @@ Result<void> Store::commit_done(std::uint64_t seq, const object::CommitHash& has
                           row.parent, name));
     }
   }
-  COFFER_DO(connection_.run("UPDATE chunk SET state = 3, flight = 0 WHERE flight = 1"));
-  COFFER_TRY(
-      const std::vector<ChunkRow> released,
-      chunks_where(connection_.query("SELECT key, id, state, sealed_bytes, plain_bytes FROM chunk WHERE flight = 2")));
+  COFFER_DO(connection_.run("UPDATE chunk SET state = 3, flight = 0 WHERE flight = 1 AND flight > 0"));
+  COFFER_TRY(const std::vector<ChunkRow> released,
+             chunks_where(connection_.query(
+                 "SELECT key, id, state, sealed_bytes, plain_bytes FROM chunk WHERE flight = 2 AND flight > 0")));
   for (const ChunkRow& chunk : released) COFFER_DO(drop_chunk(chunk));
   COFFER_DO(connection_.run("DELETE FROM pending"));
   counters_.head_seq = seq;

@@ -54,7 +54,7 @@ Result<void> Drafting::consider_deletion(InodeId inode) {
   COFFER_TRY(const bool is_deleted, connection_.any("SELECT 1 FROM owed_inode WHERE ino = ? AND deleted = 1", inode));
   if (!is_deleted) return {};
   COFFER_TRY(const bool nameless,
-             all_picked(connection_.query("SELECT parent, name FROM owed_name WHERE base = ?", inode)));
+             all_picked(connection_.query("SELECT parent, name FROM owed_name WHERE base = ? AND base > 0", inode)));
   if (!nameless) return {};
   COFFER_TRY(const bool empty,
              all_picked(connection_.query("SELECT parent, name FROM owed_name WHERE parent = ? AND base > 0", inode)));

@@ -96,9 +96,10 @@ Result<void> Drafting::add_unit_of(const NameKey& key, std::vector<NameKey>& wan
 
 Result<bool> Drafting::add_group(std::uint64_t group, std::vector<NameKey>& wanted) {
   std::vector<std::pair<NameKey, InodeId>> rows;
-  COFFER_DO(for_each(
-      connection_.query("SELECT parent, name, base FROM owed_name WHERE grp = ? LIMIT ?", group, kGroupNamesMax + 1),
-      [&](const Rows& row) { rows.emplace_back(NameKey(row.u64(0), row.text(1)), InodeId(row.u64(2))); }));
+  COFFER_DO(
+      for_each(connection_.query("SELECT parent, name, base FROM owed_name WHERE grp = ? AND grp > 0 LIMIT ?", group,
+                                 kGroupNamesMax + 1),
+               [&](const Rows& row) { rows.emplace_back(NameKey(row.u64(0), row.text(1)), InodeId(row.u64(2))); }));
   if (rows.size() > kGroupNamesMax) return false;
   units_.emplace_back();
   for (const auto& [key, base] : rows) COFFER_DO(add_row(key, base, wanted));
@@ -162,7 +163,7 @@ Result<bool> Drafting::parent_is_reachable(InodeId parent) {
     if (rows.integer(2) != 0 || is_picked(NameKey(rows.u64(0), rows.text(1)))) return true;
   }
   // Where its present name is not committed, its old one may be.
-  Rows rows = connection_.query("SELECT parent, name FROM owed_name WHERE base = ?", parent);
+  Rows rows = connection_.query("SELECT parent, name FROM owed_name WHERE base = ? AND base > 0", parent);
   COFFER_TRY(const bool has_old_name, rows.step());
   return has_old_name && !is_picked(NameKey(rows.u64(0), rows.text(1)));
 }

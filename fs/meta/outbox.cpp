@@ -22,9 +22,21 @@ Result<void> Store::owe(const Attributes& inode) {
     return connection_.run("UPDATE owed_inode SET next_first = ? WHERE ino = ?", version, inode.inode);
   }
   COFFER_DO(connection_.run("INSERT INTO owed_inode VALUES (?, ?, 0, ?, 0, 0, 0, 0)", inode.inode, version, now_ns()));
-  return connection_.run(
-      "UPDATE owed_name SET waits = 1 WHERE (parent, name) IN (SELECT parent, name FROM name WHERE ino = ?)",
-      inode.inode);
+  return set_waits(inode.inode, true);
+}
+
+Result<void> Store::set_waits(InodeId inode, bool waits) {
+  std::vector<std::pair<InodeId, std::string>> names;
+  COFFER_DO(for_each(
+      connection_.query("SELECT o.parent, o.name FROM name n CROSS JOIN owed_name o ON o.parent = n.parent AND "
+                        "o.name = n.name WHERE n.ino = ? AND o.waits <> ?",
+                        inode, waits),
+      [&](const Rows& row) { names.emplace_back(row.u64(0), row.text(1)); }));
+  for (const auto& [parent, name] : names) {
+    COFFER_DO(connection_.run("UPDATE owed_name SET waits = ? WHERE parent = ? AND name = ?", waits, parent,
+                              std::string_view(name)));
+  }
+  return {};
 }
 
 Result<void> Store::owe_new(InodeId inode) {
@@ -98,7 +110,7 @@ Result<std::uint64_t> Store::joined(std::uint64_t a, std::uint64_t b) {
   if (a == b || b == 0) return a;
   if (a == 0) return b;
   // The older group is the larger one as a rule, and stays as it is.
-  COFFER_DO(connection_.run("UPDATE owed_name SET grp = ? WHERE grp = ?", std::min(a, b), std::max(a, b)));
+  COFFER_DO(connection_.run("UPDATE owed_name SET grp = ? WHERE grp = ? AND grp > 0", std::min(a, b), std::max(a, b)));
   return std::min(a, b);
 }
 

@@ -26,7 +26,7 @@ Result<bool> Store::committed(InodeId inode) {
   COFFER_TRY(const bool owed, is_owed(inode));
   if (owed) return false;
   COFFER_TRY(const bool has_owed_name,
-             connection_.any("SELECT 1 FROM owed_name WHERE base = ?1 UNION ALL "
+             connection_.any("SELECT 1 FROM owed_name WHERE base = ?1 AND base > 0 UNION ALL "
                              "SELECT 1 FROM name n JOIN owed_name o ON o.parent = n.parent AND o.name = n.name "
                              "WHERE n.ino = ?1 LIMIT 1",
                              inode));

@@ -4,6 +4,7 @@ namespace coffer::meta {
 namespace {
 
 // Names, xattr names, ids and hashes are blobs: they are compared byte by byte and need not be UTF-8.
+// SQLite uses a partial index only where the query repeats its condition: `base = ? AND base > 0`.
 constexpr const char* kVersion1 = R"sql(
 -- One row: counters, and the last commit known to be in the log.
 CREATE TABLE state (

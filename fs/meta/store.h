@@ -177,6 +177,8 @@ class Store {
   // outbox.cpp
   /// The inode differs from its committed state from now on. One without a name owes nothing.
   Result<void> owe(const Attributes& inode);
+  /// Of the owed names that lead to `inode`.
+  Result<void> set_waits(InodeId inode, bool waits);
   Result<void> owe_new(InodeId inode);
   Result<void> owe_deletion(InodeId inode);
   Result<void> owe_range(InodeId inode, Range range);
