@@ -30,15 +30,15 @@ bool Flights::has(const object::ChunkId& id) const {
   return flights_.contains(id);
 }
 
-/// The chunk's flight; begins it where there is none. nullptr where that is not allowed.
-Flights::FlightPointer Flights::join(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline,
-                                     bool is_ahead) {
+/// The chunk's flight; begins it where there is none.
+Flights::Joined Flights::join(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline,
+                              bool is_ahead) {
   FlightPointer flight;
   {
     const MutexLock lock(mutex_);
-    if (stopped_) return nullptr;
-    if (const auto found = flights_.find(id); found != flights_.end()) return found->second;
-    if (is_ahead && flying_bytes_ + sealed_bytes > ahead_bytes_) return nullptr;
+    if (stopped_) return {};
+    if (const auto found = flights_.find(id); found != flights_.end()) return {found->second, false};
+    if (is_ahead && flying_bytes_ + sealed_bytes > ahead_bytes_) return {};
     flight = std::make_shared<Flight>();
     flight->bytes = sealed_bytes;
     flight->asked_at = std::chrono::steady_clock::now();
@@ -48,7 +48,7 @@ Flights::FlightPointer Flights::join(const object::ChunkId& id, std::uint32_t se
   source_.get_chunk(id, deadline, [self = shared_from_this(), id, flight](Result<Bytes> answer) {
     self->answered(id, flight, std::move(answer));
   });
-  return flight;
+  return {flight, true};
 }
 
 void Flights::answered(const object::ChunkId& id, const FlightPointer& flight, Result<Bytes> answer) {
@@ -88,7 +88,7 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
     changed_.notify_all();
   });
   for (;;) {
-    const FlightPointer flight = join(id, sealed_bytes, deadline, false);
+    const auto [flight, is_new] = join(id, sealed_bytes, deadline, false);
     if (flight == nullptr) return Error{Fault::stopped, 0, "the vault is being closed"};
     const MutexLock lock(mutex_);
     bool in_time = true;
@@ -99,14 +99,13 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
     if (stopped_ || stop.stop_requested()) return Error{Fault::stopped, 0, "waiting for a chunk"};
     if (!flight->outcome) return Error{Fault::offline, ETIMEDOUT, "the server did not send a chunk in time"};
     const Error& error = flight->outcome->error();
-    // Whoever asked first may have had less time than we have.
-    const bool is_over = std::chrono::steady_clock::now() >= deadline;
-    if (error.fault != Fault::offline || is_over) return Error(error);
+    // Whoever asked first may have had less time than this reader has.
+    if (error.fault != Fault::offline || is_new) return Error(error);
   }
 }
 
 bool Flights::ask_ahead(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline) {
-  return join(id, sealed_bytes, deadline, true) != nullptr;
+  return join(id, sealed_bytes, deadline, true).flight != nullptr;
 }
 
 bool Flights::land_next(const std::function<void(const object::ChunkId&, const Sealed&)>& keep) {

@@ -57,7 +57,12 @@ class Flights : public std::enable_shared_from_this<Flights> {
   };
   using FlightPointer = std::shared_ptr<Flight>;
 
-  FlightPointer join(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline, bool is_ahead)
+  struct Joined {
+    FlightPointer flight;  // nullptr where none may begin.
+    bool is_new = false;   // Asked with the caller's own deadline.
+  };
+
+  Joined join(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline, bool is_ahead)
       EXCLUDES(mutex_);
   void answered(const object::ChunkId& id, const FlightPointer& flight, Result<Bytes> answer) EXCLUDES(mutex_);
   void adapt(os::SteadyTime asked_at, std::uint32_t bytes) REQUIRES(mutex_);

@@ -48,16 +48,22 @@ class FakeServer : public fetch::ChunkSource {
     const MutexLock lock(mutex_);
     error_ = std::move(error);
   }
-  /// Answers wait until answer_all().
+  /// Answers wait until answer_held() or answer_all().
   void hold() {
     const MutexLock lock(mutex_);
     is_holding_ = true;
   }
   void answer_all() {
-    std::vector<std::pair<object::ChunkId, Done>> held;
     {
       const MutexLock lock(mutex_);
       is_holding_ = false;
+    }
+    answer_held();
+  }
+  void answer_held() {
+    std::vector<std::pair<object::ChunkId, Done>> held;
+    {
+      const MutexLock lock(mutex_);
       held.swap(held_);
     }
     for (auto& [id, done] : held) done(look_up(id));

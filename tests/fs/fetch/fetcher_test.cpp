@@ -160,12 +160,25 @@ TEST(Fetcher, AsksAgainForWhomThereIsTimeLeftWhenTheFirstRequestRanOut) {
   const InodeId inode = pipeline.copy_in("file", noise(900'000, 1));
   pipeline.upload_and_clear();
   pipeline.server.hold();
-  std::thread reader([&] { EXPECT_TRUE(pipeline.read(inode, 0, 1000)); });
+  std::thread hasty([&] {
+    const auto found = pipeline.read(inode, 0, 1000);
+    ASSERT_FALSE(found);
+    EXPECT_EQ(found.error().fault, Fault::offline);
+  });
   EXPECT_TRUE(eventually([&] { return pipeline.server.held_count() == 1; }));
+  std::atomic<bool> is_there = false;
+  std::thread patient([&] {
+    Bytes into(1000);
+    is_there = true;
+    EXPECT_TRUE(pipeline.fetcher->read(inode, FileOffset(0), into, std::chrono::steady_clock::now() + 1h));
+  });
+  EXPECT_TRUE(eventually([&] { return is_there.load(); }));
   pipeline.server.fail_with(Error{Fault::offline, 0, "away"});
-  pipeline.server.answer_all();
+  pipeline.server.answer_held();
+  hasty.join();
   pipeline.server.fail_with(std::nullopt);
-  reader.join();
+  pipeline.server.answer_all();
+  patient.join();
 }
 
 TEST(Fetcher, EndsAWaitWhenItIsInterruptedAndWhenItStops) {
