@@ -13,7 +13,10 @@
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
+#include <sstream>
+#include <string>
 #include <string_view>
 
 #include "fs/ops/mount.h"
@@ -30,11 +33,36 @@ bool is_dead_mount(const std::string& path) {
   return ::stat(path.c_str(), &st) != 0 && errno == ENOTCONN;
 }
 
-bool is_mounted_on(const std::string& path) {
-  struct stat st {};
-  struct stat parent {};
-  if (::stat(path.c_str(), &st) != 0 || ::stat((path + "/..").c_str(), &parent) != 0) return false;
-  return st.st_dev != parent.st_dev || st.st_ino == parent.st_ino;
+/// As /proc/self/mountinfo writes paths: a backslash and three octal digits for space, tab, newline and backslash.
+std::string unescaped(std::string_view text) {
+  std::string path;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    if (text[at] == '\\' && at + 3 < text.size()) {
+      path += static_cast<char>((text[at + 1] - '0') * 64 + (text[at + 2] - '0') * 8 + (text[at + 3] - '0'));
+      at += 3;
+    } else {
+      path += text[at];
+    }
+  }
+  return path;
+}
+
+/// The type of what is mounted on `path`, the topmost; empty where nothing is. Asks no file system: neither a dead
+/// mount nor an automount answers.
+std::string mounted_type(const std::string& path) {
+  std::ifstream mounts("/proc/self/mountinfo");  // proc_pid_mountinfo(5)
+  std::string found;
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream fields(line);
+    std::string skipped;
+    std::string mountpoint;
+    fields >> skipped >> skipped >> skipped >> skipped >> mountpoint;
+    if (unescaped(mountpoint) != path) continue;
+    while (fields >> skipped && skipped != "-") {
+    }
+    fields >> found;
+  }
+  return found;
 }
 
 bool is_empty(const std::string& path) {
@@ -79,7 +107,7 @@ Result<void> unmount(const std::string& mountpoint, bool detach) {
     default: return os_error(errno, "umount");
   }
   if (run_fusermount(mountpoint, detach)) return {};
-  return is_mounted_on(mountpoint) || is_dead_mount(mountpoint) ? answer(EBUSY) : answer(EINVAL);
+  return mounted_type(mountpoint).empty() ? answer(EINVAL) : answer(EBUSY);
 }
 
 Result<std::string> prepare_mountpoint(const std::string& mountpoint) {
@@ -98,7 +126,9 @@ Result<std::string> prepare_mountpoint(const std::string& mountpoint) {
   struct stat st {};
   if (::stat(path.c_str(), &st) != 0) return refused(errno, "mountpoint " + path + ": " + std::strerror(errno));
   if (!S_ISDIR(st.st_mode)) return refused(ENOTDIR, "mountpoint " + path + " is not a folder");
-  if (is_mounted_on(path)) {
+  const std::string type = mounted_type(path);
+  if (type == "autofs") return path;  // systemd waits there for us, and would wait for itself if we looked inside.
+  if (!type.empty()) {
     return refused(EBUSY, "something is mounted on " + path + " already; unmount it first, or mount elsewhere");
   }
   if (!is_empty(path)) {

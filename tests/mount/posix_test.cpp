@@ -9,6 +9,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <fstream>
@@ -400,6 +401,44 @@ TEST_F(AMountedFolder, EndsAWaitingFsyncWhenItsCallerIsInterruptedAndServesOther
   EXPECT_EQ(read_file(at("other")), "y");
   for (const auto& process : waiting) process->signal(SIGINT);
   for (const auto& process : waiting) EXPECT_EQ(process->wait(std::chrono::seconds(20)), 128 + SIGINT);
+}
+
+TEST_F(AMountedFolder, ReadsWhatOnlyTheServerHas) {
+  std::string content(3 << 20, '\0');
+  for (std::size_t i = 0; i < content.size(); ++i) content[i] = static_cast<char>(i * i >> 7);
+  write_file(at("file"), content);
+  write_file(at("small"), "small");
+  mount().vault().move_content_to_server();
+  mount().mount().notify_invalidate(*mount().vault().tree().resolve("/file"));
+  mount().mount().notify_invalidate(*mount().vault().tree().resolve("/small"));
+  EXPECT_EQ(read_file(at("small")), "small");
+  EXPECT_EQ(read_file(at("file")), content);
+  EXPECT_GT(mount().vault().fetches, 0);
+}
+
+// Claim: readers that wait for a server which is gone hold nobody else up, and end when they are interrupted.
+TEST_F(AMountedFolder, ServesOthersWhileManyReadersWaitForTheServer) {
+  constexpr int kReaders = 30;
+  for (int i = 0; i < kReaders; ++i) write_file(at("file" + std::to_string(i)), std::string(600'000, 'x'));
+  LocalVault& vault = mount().vault();
+  vault.move_content_to_server();
+  vault.server = LocalVault::Server::never_answers;
+  std::vector<std::unique_ptr<testing::Process>> readers;
+  TempDir logs;
+  for (int i = 0; i < kReaders; ++i) {
+    const std::string name = "file" + std::to_string(i);
+    mount().mount().notify_invalidate(*vault.tree().resolve(name));
+    readers.push_back(
+        std::make_unique<testing::Process>(std::vector<std::string>{"/bin/cat", at(name)}, (logs / "log").string()));
+  }
+  EXPECT_TRUE(eventually([&] { return vault.fetches > 0; }));
+  write_file(at("other"), "y");
+  EXPECT_EQ(read_file(at("other")), "y");
+  EXPECT_EQ(stat_at(at("file0")).st_size, 600'000);
+  for (const auto& reader : readers) reader->signal(SIGINT);
+  for (const auto& reader : readers) EXPECT_EQ(reader->wait(std::chrono::seconds(20)), 128 + SIGINT);
+  vault.server = LocalVault::Server::commits;
+  vault.fail_fetches();  // The kernel's own read-ahead still waits, and nobody can interrupt that.
 }
 
 // Claim: the barrier takes along what only the kernel has: pages of files that are open, and of mappings.

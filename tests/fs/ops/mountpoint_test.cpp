@@ -1,6 +1,7 @@
 #include "fs/ops/mountpoint.h"
 
 #include <gtest/gtest.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,6 +38,16 @@ TEST(AMountpoint, IsRefusedWithWhatToDo) {
   expect_refused((folder / "file").string(), ENOTDIR, "is not a folder");
   expect_refused(folder.path().string(), ENOTEMPTY, "is not an empty folder");
   expect_refused("/proc", EBUSY, "something is mounted on /proc already");
+}
+
+TEST(AMountpoint, IsRefusedWhereSomethingIsMountedWhateverItIsCalled) {
+  const TempDir folder;
+  const std::string path = (folder / "with space\\and\nnewline").string();
+  ::mkdir(path.c_str(), 0755);
+  if (::mount("none", path.c_str(), "tmpfs", 0, "size=64k") != 0) GTEST_SKIP() << "only root may mount";
+  expect_refused(path, EBUSY, "is mounted on");
+  EXPECT_TRUE(unmount(path, false).has_value());
+  EXPECT_TRUE(prepare_mountpoint(path).has_value());
 }
 
 TEST(Unmounting, SaysThatNothingIsMounted) {

@@ -23,6 +23,7 @@ LocalVault::~LocalVault() {
   }
   file_system_.reset();
   fetcher_->stop();
+  fail_fetches();
   committer_->stop();
   fetcher_.reset();
   committer_.reset();
@@ -95,8 +96,42 @@ Result<void> LocalVault::accepts(std::uint64_t more_bytes) {
   return {};
 }
 
-void LocalVault::get_chunk(const object::ChunkId&, os::SteadyTime, std::function<void(Result<Bytes>)> done) {
-  done(answer(ENOENT));
+void LocalVault::move_content_to_server() {
+  COFFER_CHECK(file_system_->flush_all().has_value());
+  const Result<std::vector<ChunkRow>> owed = tree_->owed_chunks(1'000'000, [](ChunkKey) { return false; });
+  COFFER_CHECK(owed.has_value());
+  for (const ChunkRow& chunk : *owed) {
+    Result<Bytes> sealed = spool_->get(chunk.id);
+    COFFER_CHECK(sealed.has_value());
+    const MutexLock lock(mutex_);
+    moved_.emplace(chunk.id, *std::move(sealed));
+  }
+  for (const ChunkRow& chunk : *owed) {
+    COFFER_CHECK(tree_->chunks_stored(std::span(&chunk.key, 1)).has_value());
+    spool_->release(chunk.id);
+  }
+  COFFER_CHECK(spool_->clear().has_value());
+  fetcher_->forget_decoded();
+}
+
+void LocalVault::fail_fetches() {
+  std::vector<std::function<void(Result<Bytes>)>> unanswered;
+  {
+    const MutexLock lock(mutex_);
+    unanswered.swap(unanswered_);
+  }
+  for (const auto& done : unanswered) done(Error{Fault::offline, 0, "the server is gone"});
+}
+
+void LocalVault::get_chunk(const object::ChunkId& id, os::SteadyTime, std::function<void(Result<Bytes>)> done) {
+  Result<Bytes> found = answer(ENOENT);
+  {
+    const MutexLock lock(mutex_);
+    if (server == Server::never_answers) unanswered_.push_back(std::move(done));
+    if (const auto moved = moved_.find(id); moved != moved_.end()) found = moved->second;
+  }
+  ++fetches;
+  if (done) done(std::move(found));
 }
 
 }  // namespace coffer::testing

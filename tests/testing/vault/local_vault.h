@@ -3,10 +3,13 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
+#include "common/base/mutex.h"
 #include "common/os/random.h"
 #include "fs/chunk/piece_hash.h"
 #include "fs/commit/committer.h"
@@ -36,6 +39,12 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   /// The destructor flushes nothing, as if the process had been killed.
   void kill() { is_killed_ = true; }
 
+  /// Flushes, and leaves content to the server alone: nothing in the spool, nothing decoded. Not kept over a restart.
+  void move_content_to_server();
+
+  /// Answers all that `server` left unanswered with a failure.
+  void fail_fetches();
+
   // -- what the stand-in answers
   /// fsync and the barrier fail, or wait for their `stop`.
   enum class Server { commits, refuses, never_answers };
@@ -43,6 +52,7 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   std::atomic<bool> is_quota_full{false};
   std::atomic<bool> stalls_writes{false};  ///< Content is not accepted before this is false again.
   std::atomic<int> stalled{0};             ///< Writes that wait for it.
+  std::atomic<int> fetches{0};             ///< Calls of get_chunk().
   std::atomic<int> waits{0};               ///< Calls of wait_committed().
   std::atomic<int> waits_for_all{0};       ///< Calls of wait_all_committed().
   std::atomic<int> power_safe_calls{0};    ///< Calls of make_power_safe().
@@ -56,7 +66,7 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   Result<void> accepts(std::uint64_t more_bytes) override;
   files::Capacity capacity() override { return {}; }
   std::string status_json() override { return R"({"server":"none"})"; }
-  // -- ChunkSource: there is no server, and nothing leaves the spool.
+  // -- ChunkSource: what move_content_to_server() moved; never, where `server` never answers.
   void get_chunk(const object::ChunkId& id, os::SteadyTime deadline, std::function<void(Result<Bytes>)> done) override;
 
  private:
@@ -64,6 +74,9 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   Result<void> answer_wait(const std::stop_token& stop);
 
   bool is_killed_ = false;
+  Mutex mutex_;
+  std::map<object::ChunkId, Bytes> moved_ GUARDED_BY(mutex_);
+  std::vector<std::function<void(Result<Bytes>)>> unanswered_ GUARDED_BY(mutex_);
   std::optional<crypto::Secret> chunker_key_;
   std::optional<chunk::PieceHasher> pieces_;
   std::unique_ptr<meta::Tree> tree_;
