@@ -98,6 +98,12 @@ Result<void> Applying::put_inode(const ops::Inode& record) {
     row.allocated_bytes = existing->allocated_bytes;
     old_bytes = existing->bytes;
     COFFER_DO(connection_.run("DELETE FROM xattr WHERE ino = ?", inode));
+    // What never changes on the client that made it; put_inode() leaves it alone.
+    COFFER_DO(connection_.run("UPDATE inode SET rdev = ?, btime = ? WHERE ino = ?", row.rdev, row.btime_ns, inode));
+    if (!record.symlink_target().empty()) {
+      COFFER_DO(connection_.run("UPDATE inode SET target = ? WHERE ino = ?", std::string_view(record.symlink_target()),
+                                inode));
+    }
   }
   is_folder_[inode] = read::is_folder(row);
   for (const ops::Xattr& xattr : record.xattrs()) {
