@@ -107,6 +107,9 @@ int run(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);  // --help
     std::string what = error.what();
+    // CLI11 says only that a command is missing.
+    const std::vector<std::string> left = app.remaining();
+    if (app.get_subcommands().empty() && !left.empty()) what = "there is no command '" + left.front() + "'";
     while (!what.empty() && (what.back() == '\n' || what.back() == '.')) what.pop_back();
     std::cerr << "coffer: " << what << "; see `coffer --help`\n";
     return kWrongUsage;

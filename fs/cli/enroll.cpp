@@ -68,9 +68,9 @@ Result<vault::EnrollmentRequest> request_of(const EnrollOptions& options, const 
 }
 
 Result<int> enroll(const EnrollOptions& options, const CommandLine& line) {
-  COFFER_TRY(vault::EnrollmentRequest request, request_of(options, line));
+  COFFER_TRY(const vault::EnrollmentRequest request, request_of(options, line));
   COFFER_TRY(const vault::Home home, vault::Home::find(line.home));
-  COFFER_TRY(const vault::Enrollment enrollment, vault::enroll(home, std::move(request)));
+  COFFER_TRY(const vault::Enrollment enrollment, vault::enroll(home, request));
   const vault::VaultSettings& settings = enrollment.settings;
   std::cout << "This machine is now client " << settings.client_name << " of vault " << settings.name << " on "
             << settings.server.host << ":" << settings.server.port << ".\n";

@@ -210,8 +210,7 @@ Result<void> learn(Identity& identity, const std::string& vault_name) {
   return {};
 }
 
-Result<Enrollment> enroll_into(const Home& home, EnrollmentRequest request) {
-  if (!request.key.key_file.empty()) request.key.key_file = std::filesystem::absolute(request.key.key_file).string();
+Result<Enrollment> enroll_into(const Home& home, const EnrollmentRequest& request) {
   COFFER_DO(check_before(request.key));
   COFFER_DO(os::real_disk().make_folder(home.enrolling()));
   COFFER_TRY(Identity identity,
@@ -243,8 +242,8 @@ Result<Enrollment> enroll_into(const Home& home, EnrollmentRequest request) {
 
 }  // namespace
 
-Result<Enrollment> enroll(const Home& home, EnrollmentRequest request) {
-  Result<Enrollment> enrollment = enroll_into(home, std::move(request));
+Result<Enrollment> enroll(const Home& home, const EnrollmentRequest& request) {
+  Result<Enrollment> enrollment = enroll_into(home, request);
   if (!enrollment) {  // Only empty folders go.
     (void)os::real_disk().remove(home.enrolling());
     (void)os::real_disk().remove(home.path());

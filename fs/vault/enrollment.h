@@ -36,6 +36,6 @@ struct Enrollment {
 
 /// Blocks for network and scrypt. Leaves either the whole vault folder or none. After a failure that came when the
 /// token was already used up, the issued identity is kept in HOME/enrolling, and the same command goes on from there.
-Result<Enrollment> enroll(const Home& home, EnrollmentRequest request);
+Result<Enrollment> enroll(const Home& home, const EnrollmentRequest& request);
 
 }  // namespace coffer::vault

@@ -14,7 +14,7 @@
 namespace coffer::vault {
 
 struct KeySource {
-  std::string key_file;         ///< Path, or empty.
+  std::string key_file;         ///< Absolute path, or empty.
   std::string passphrase_file;  ///< Path, or empty; its first line is the passphrase.
   std::string recovery_key_file;
   std::optional<crypto::Secret> recovery_key;  ///< Text, as it was printed.

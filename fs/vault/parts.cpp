@@ -2,6 +2,7 @@
 
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -18,7 +19,8 @@ using std::chrono::steady_clock;
 using namespace std::chrono_literals;
 
 // A server that is up answers within a round trip or two; without it the mount goes on with the tree it has.
-constexpr auto kConnectDeadline = 4s;
+constexpr auto kFirstTry = 1s;
+constexpr auto kConnectDeadline = 5s;
 constexpr auto kCatchUpDeadline = 10min;
 constexpr auto kAskDeadline = 20s;
 constexpr auto kReleaseDeadline = 3s;
@@ -62,7 +64,10 @@ Result<void> Vault::Parts::connect() {
   client = std::make_unique<rpc::Client>(client_options(folder, settings), os::real_random());
   client->on_link_change([this](rpc::Link) { link_changed(); });
   client->start();
-  const Result<void> online = client->wait_online(steady_clock::now() + kConnectDeadline);
+  const auto deadline = steady_clock::now() + kConnectDeadline;
+  Result<void> online = client->wait_online(std::min(deadline, steady_clock::now() + kFirstTry));
+  // Where an attempt has failed already, as with a port on which nobody listens, more patience changes nothing.
+  if (!online && client->link() == rpc::Link::connecting) online = client->wait_online(deadline);
   is_online_at_open_ = online.has_value();
   if (!online && !has_tree_) {
     return std::move(Error(online.error()))

@@ -1,0 +1,359 @@
+#include "fs/upload/uploader.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <deque>
+#include <map>
+#include <set>
+
+#include "common/base/mutex.h"
+#include "common/object/commit.h"
+#include "common/os/clock.h"
+#include "common/os/disk.h"
+#include "fs/keys/vault_key.h"
+#include "tests/testing/eventually.h"
+#include "tests/testing/seeded_random.h"
+#include "tests/testing/temp_dir.h"
+
+namespace coffer::upload {
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+
+/// A server in memory that keeps the rules of a log: a commit names stored chunks only, and follows the last one.
+class FakeServer : public Remote {
+ public:
+  bool online() const override {
+    const MutexLock lock(mutex_);
+    return online_;
+  }
+  void have(std::vector<object::ChunkId> ids, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>> done) override {
+    std::vector<rpc::HaveState> states;
+    {
+      const MutexLock lock(mutex_);
+      for (const object::ChunkId& id : ids) states.push_back({0, stored_.contains(id)});
+    }
+    done(std::move(states));
+  }
+  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes>, rpc::Deadline,
+                 rpc::Done<rpc::PutChunkDone> done) override {
+    std::optional<Error> error;
+    {
+      const MutexLock lock(mutex_);
+      ++puts_[id];
+      if (!online_) error = Error{Fault::offline, ETIMEDOUT, "offline"};
+      if (const auto bad = refusals_.find(id); bad != refusals_.end()) error = bad->second;
+      if (all_refused_) error = all_refused_;
+      if (!error) stored_.insert(id);
+      if (!error && lose_answers_) {
+        lost_.push_back(std::move(done));
+        return;
+      }
+    }
+    if (error) return done(*error);
+    done(rpc::PutChunkDone{});
+  }
+  void append_commit(Bytes bytes, rpc::Deadline, rpc::Done<object::Receipt> done) override {
+    const object::Commit commit = *object::decode_commit(bytes);
+    object::Receipt receipt;
+    {
+      const MutexLock lock(mutex_);
+      if (commit_refusal_) return done(*commit_refusal_);
+      for (const object::ChunkId& id : commit.added) {
+        if (!stored_.contains(id)) commit_before_chunk_ = true;
+      }
+      if (std::ranges::find(commits_, bytes) == commits_.end()) commits_.push_back(bytes);
+      receipt.seq = commit.seq;
+      receipt.hash = object::hash_of(bytes);
+    }
+    done(receipt);
+  }
+
+  void set_online(bool online) {
+    const MutexLock lock(mutex_);
+    online_ = online;
+  }
+  void lose_answers(bool lose) {
+    const MutexLock lock(mutex_);
+    lose_answers_ = lose;
+  }
+  void refuse(const object::ChunkId& id, const Error& error) {
+    const MutexLock lock(mutex_);
+    refusals_.insert_or_assign(id, error);
+  }
+  void refuse_all(std::optional<Error> error) {
+    const MutexLock lock(mutex_);
+    all_refused_ = std::move(error);
+  }
+  void refuse_commits(std::optional<Error> error) {
+    const MutexLock lock(mutex_);
+    commit_refusal_ = std::move(error);
+  }
+  unsigned puts_of(const object::ChunkId& id) const {
+    const MutexLock lock(mutex_);
+    const auto found = puts_.find(id);
+    return found == puts_.end() ? 0 : found->second;
+  }
+  std::size_t stored_count() const {
+    const MutexLock lock(mutex_);
+    return stored_.size();
+  }
+  std::size_t commit_count() const {
+    const MutexLock lock(mutex_);
+    return commits_.size();
+  }
+  bool commit_before_chunk() const {
+    const MutexLock lock(mutex_);
+    return commit_before_chunk_;
+  }
+
+ private:
+  mutable Mutex mutex_;
+  bool online_ GUARDED_BY(mutex_) = true;
+  bool lose_answers_ GUARDED_BY(mutex_) = false;
+  std::vector<rpc::Done<rpc::PutChunkDone>> lost_ GUARDED_BY(mutex_);
+  bool commit_before_chunk_ GUARDED_BY(mutex_) = false;
+  std::set<object::ChunkId> stored_ GUARDED_BY(mutex_);
+  std::map<object::ChunkId, unsigned> puts_ GUARDED_BY(mutex_);
+  std::map<object::ChunkId, Error> refusals_ GUARDED_BY(mutex_);
+  std::optional<Error> all_refused_ GUARDED_BY(mutex_);
+  std::optional<Error> commit_refusal_ GUARDED_BY(mutex_);
+  std::vector<Bytes> commits_ GUARDED_BY(mutex_);
+};
+
+class NoEvents : public meta::TreeEvents {
+ public:
+  void chunk_dropped(const ChunkRow&) override {}
+};
+
+/// A tree and a spool with files in them, and an Uploader that can be started again like a process.
+class UploaderTest : public ::testing::Test {
+ protected:
+  UploaderTest()
+      : random_(1),
+        key_(keys::VaultKey::generate(random_)),
+        sealer_(key_, vault_, random_, *seal::parse_compression("none")) {
+    open();
+  }
+  ~UploaderTest() override { stop(); }
+
+  void open() {
+    tree_ = *meta::Tree::open((dir_ / "tree.db").string(), os::real_clock(), events_);
+    spool_ = *spool::Spool::open(
+        os::real_disk(), (dir_ / "spool").string(), {}, [this](const object::ChunkId& id) -> Result<spool::Standing> {
+          COFFER_TRY(const std::optional<ChunkRow> row, tree_->chunk_by_id(id));
+          if (!row) return spool::Standing::unknown;
+          return row->state == ChunkState::spooled ? spool::Standing::owed : spool::Standing::cached;
+        });
+  }
+  void start() {
+    uploader_ = std::make_unique<Uploader>(
+        Parts{*tree_, *spool_, sealer_, server_, vault_},
+        Hooks{[] { return Result<void>{}; }, [] { return Result<void>{}; }, [this](const Error&) { doubted_ = true; }});
+    uploader_->start();
+    uploader_->set_epoch(1);
+  }
+  void stop() {
+    if (uploader_) uploader_->stop();
+    uploader_.reset();
+  }
+  void restart_process() {
+    stop();
+    spool_.reset();
+    tree_.reset();
+    open();
+  }
+
+  struct File {
+    InodeId inode;
+    std::vector<object::ChunkId> chunks;
+  };
+  /// A file of `chunk_count` chunks, spooled and recorded as the committer does it.
+  File add_file(const std::string& name, unsigned chunk_count) {
+    meta::NewInode what;
+    what.mode = S_IFREG | 0644;
+    File file{tree_->create(kRootInode, name, what)->inode, {}};
+    meta::Content content;
+    for (unsigned i = 0; i < chunk_count; ++i) {
+      const Bytes plain = random_.bytes(100'000);
+      const spool::SpooledChunk spooled = *spool_->put(sealer_.seal(plain));
+      const ChunkKey key =
+          *tree_->add_spooled_chunk(spooled.id(), spooled.sealed_bytes(), spooled.plain_bytes(), Priority::normal);
+      content.extents.push_back({FileOffset(content.bytes), 100'000, key, 0, std::nullopt});
+      content.bytes += plain.size();
+      file.chunks.push_back(spooled.id());
+    }
+    EXPECT_TRUE(tree_->record(file.inode, content));
+    if (uploader_) uploader_->wake();
+    return file;
+  }
+  bool all_committed() { return tree_->owed()->nothing(); }
+  static Deadline in(std::chrono::milliseconds time) { return steady_clock::now() + time; }
+
+  testing::TempDir dir_;
+  testing::SeededRandom random_;
+  object::VaultId vault_;
+  keys::VaultKey key_;
+  seal::Sealer sealer_;
+  NoEvents events_;
+  FakeServer server_;
+  std::unique_ptr<meta::Tree> tree_;
+  std::unique_ptr<spool::Spool> spool_;
+  std::unique_ptr<Uploader> uploader_;
+  std::atomic<bool> doubted_{false};
+};
+
+TEST_F(UploaderTest, CommitsWhatIsOwedAndNeverBeforeItsChunksAreStored) {
+  start();
+  for (int i = 0; i < 20; ++i) add_file("file" + std::to_string(i), 3);
+  ASSERT_TRUE(uploader_->wait_all_committed(in(20s), {}));
+  EXPECT_TRUE(all_committed());
+  EXPECT_EQ(server_.stored_count(), 60);
+  EXPECT_FALSE(server_.commit_before_chunk());
+}
+
+TEST_F(UploaderTest, SendsNothingThatIsStoredASecondTimeAfterARestart) {
+  start();
+  // The server stores them, and the client never hears of it.
+  server_.lose_answers(true);
+  const File file = add_file("file", 5);
+  ASSERT_TRUE(testing::eventually([&] { return server_.stored_count() == 5; }));
+  stop();
+  std::map<object::ChunkId, unsigned> before;
+  for (const object::ChunkId& id : file.chunks) before[id] = server_.puts_of(id);
+
+  server_.lose_answers(false);
+  restart_process();
+  start();
+  ASSERT_TRUE(uploader_->wait_all_committed(in(20s), {}));
+  for (const object::ChunkId& id : file.chunks) EXPECT_EQ(server_.puts_of(id), before[id]);
+  EXPECT_EQ(uploader_->progress().chunks_skipped, 5);
+  EXPECT_EQ(uploader_->progress().chunks_sent, 0);
+}
+
+TEST_F(UploaderTest, WakesWhoWaitsForAFileAsSoonAsItIsCommitted) {
+  start();
+  const File file = add_file("file", 1);
+  const auto began = steady_clock::now();
+  ASSERT_TRUE(uploader_->wait_committed(file.inode, in(20s), {}));
+  EXPECT_TRUE(*tree_->committed(file.inode));
+  EXPECT_LT(steady_clock::now() - began, 5s);
+}
+
+TEST_F(UploaderTest, GivesUpWaitingAtTheDeadlineAndKeepsWhatIsOwed) {
+  server_.set_online(false);
+  start();
+  const File file = add_file("file", 1);
+  const Result<void> waited = uploader_->wait_committed(file.inode, in(50ms), {});
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().fault, Fault::offline);
+  EXPECT_EQ(waited.error().code, ETIMEDOUT);
+  EXPECT_EQ(tree_->owed()->chunks, 1);
+}
+
+TEST_F(UploaderTest, EndsAWaitWhoseCallerWasInterrupted) {
+  server_.set_online(false);
+  start();
+  const File file = add_file("file", 1);
+  std::stop_source stop;
+  stop.request_stop();
+  const Result<void> waited = uploader_->wait_committed(file.inode, in(20s), stop.get_token());
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().fault, Fault::stopped);
+}
+
+TEST_F(UploaderTest, GoesOnWhenTheLinkIsBack) {
+  server_.set_online(false);
+  start();
+  const File file = add_file("file", 4);
+  server_.set_online(true);
+  uploader_->link_changed();
+  EXPECT_TRUE(uploader_->wait_committed(file.inode, in(20s), {}));
+}
+
+TEST_F(UploaderTest, SendsNothingWithoutALease) {
+  start();
+  uploader_->set_epoch(std::nullopt);
+  const File file = add_file("file", 1);
+  EXPECT_FALSE(uploader_->wait_committed(file.inode, in(50ms), {}));
+  EXPECT_EQ(server_.commit_count(), 0);
+  uploader_->set_epoch(2);
+  EXPECT_TRUE(uploader_->wait_committed(file.inode, in(20s), {}));
+}
+
+// Claim: a chunk that arrives damaged is sent three times, then shown as a problem, and holds up no other file.
+TEST_F(UploaderTest, SendsARefusedChunkThreeTimesThenShowsItWhileOthersGoOn) {
+  start();
+  uploader_->set_epoch(std::nullopt);
+  const File bad = add_file("bad", 1);
+  server_.refuse(bad.chunks[0], {Fault::corrupt, EIO, "SHA-256 does not match"});
+  uploader_->set_epoch(1);
+  ASSERT_TRUE(testing::eventually([&] { return !uploader_->progress().problems.empty(); }));
+  EXPECT_EQ(server_.puts_of(bad.chunks[0]), 3);
+  const File good = add_file("good", 2);
+  EXPECT_TRUE(uploader_->wait_committed(good.inode, in(20s), {}));
+  EXPECT_EQ(server_.puts_of(bad.chunks[0]), 3);
+  EXPECT_FALSE(*tree_->committed(bad.inode));
+}
+
+TEST_F(UploaderTest, TellsWaitersThatTheQuotaIsFull) {
+  server_.refuse_all(Error{Fault::full, EDQUOT, "the vault's quota is used up"});
+  start();
+  const File file = add_file("file", 1);
+  const Result<void> waited = uploader_->wait_committed(file.inode, in(20s), {});
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().code, EDQUOT);
+  EXPECT_THAT(uploader_->progress().problems, ::testing::ElementsAre("the vault's quota is used up"));
+}
+
+TEST_F(UploaderTest, AsksForTheLeaseAgainWhenACommitIsRefused) {
+  server_.refuse_commits(Error{Fault::refused, EROFS, "another lease"});
+  start();
+  const File file = add_file("file", 1);
+  ASSERT_TRUE(testing::eventually([&] { return doubted_.load(); }));
+  // The lease's new epoch: what was pending is made anew under it.
+  server_.refuse_commits(std::nullopt);
+  uploader_->set_epoch(2);
+  EXPECT_TRUE(uploader_->wait_committed(file.inode, in(20s), {}));
+}
+
+TEST_F(UploaderTest, TellsWaitersThatTheRightToWriteIsLost) {
+  server_.refuse_commits(Error{Fault::refused, EROFS, "another lease"});
+  start();
+  const File file = add_file("file", 1);
+  ASSERT_TRUE(testing::eventually([&] { return doubted_.load(); }));
+  uploader_->give_up({Fault::refused, EROFS, "client other writes now"});
+  const Result<void> waited = uploader_->wait_committed(file.inode, in(20s), {});
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().what, "client other writes now");
+  EXPECT_FALSE(all_committed());
+}
+
+TEST_F(UploaderTest, AppendsThePendingCommitOfAnEarlierProcessUnchanged) {
+  start();
+  server_.refuse_commits(Error{Fault::offline, ETIMEDOUT, "no answer"});
+  add_file("file", 1);
+  ASSERT_TRUE(testing::eventually([&] { return tree_->owed()->commit_pending; }));
+  stop();
+  const Bytes pending = **tree_->pending_commit();
+  restart_process();
+  server_.refuse_commits(std::nullopt);
+  start();
+  ASSERT_TRUE(uploader_->wait_all_committed(in(20s), {}));
+  EXPECT_EQ(tree_->head()->hash, object::hash_of(pending));
+}
+
+TEST_F(UploaderTest, MakesWhatTheServerHasStoredEvictable) {
+  start();
+  add_file("file", 2);
+  ASSERT_TRUE(uploader_->wait_all_committed(in(20s), {}));
+  EXPECT_EQ(spool_->owed_bytes(), 0);
+}
+
+}  // namespace
+}  // namespace coffer::upload

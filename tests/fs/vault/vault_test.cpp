@@ -1,0 +1,391 @@
+// Whole vaults against a real cofferd on loopback, without FUSE.
+#include "fs/vault/vault.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "fs/vault/enrollment.h"
+#include "tests/testing/eventually.h"
+#include "tests/testing/seeded_random.h"
+#include "tests/testing/stage.h"
+#include "tests/testing/temp_dir.h"
+
+namespace coffer::vault {
+namespace {
+
+using std::chrono::steady_clock;
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+class VaultTest : public ::testing::Test {
+ protected:
+  /// Enrols HOME-`name` for a new vault `name`, or with `vault` for that one, with the one key file.
+  Result<Enrollment> enroll(const std::string& name, const std::string& vault = "") {
+    std::vector<std::string> invite = {"invite", name};
+    if (!vault.empty()) invite.insert(invite.end(), {"--vault", vault});
+    EnrollmentRequest request;
+    request.token = stage_.cofferd(invite).out;
+    request.key.key_file = key_file();
+    return vault::enroll(home(name), request);
+  }
+  Home home(const std::string& name) const { return Home(stage_.folder() + "/home-" + name); }
+  VaultFolder folder(const std::string& name, const std::string& vault) const { return home(name).folder(vault); }
+  std::string key_file() const { return stage_.folder() + "/shared.key"; }
+  KeySource key() const {
+    KeySource source;
+    source.key_file = key_file();
+    return source;
+  }
+  Result<std::unique_ptr<Vault>> open(const VaultFolder& folder, bool read_only = false) {
+    Options options;
+    options.read_only = read_only;
+    return Vault::open(folder, options, key());
+  }
+  static Result<void> sync(Vault& vault) { return vault.sync(steady_clock::now() + 30s); }
+
+  static void write(Vault& vault, const std::string& name, ByteView bytes) {
+    meta::NewInode what;
+    what.mode = S_IFREG | 0640;
+    const Result<files::Opened> opened = vault.file_system().create_open(kRootInode, name, what, O_WRONLY);
+    ASSERT_TRUE(opened) << opened.error().what;
+    ASSERT_TRUE(vault.file_system().write(opened->handle, 0, bytes));
+    ASSERT_TRUE(vault.file_system().flush(opened->handle));
+    vault.file_system().release(opened->handle);
+  }
+  static Result<Bytes> read(Vault& vault, const std::string& name) {
+    COFFER_TRY(const Attributes found, vault.file_system().lookup(kRootInode, name));
+    COFFER_TRY(const files::HandleId handle, vault.file_system().open(found.inode, O_RDONLY));
+    Bytes bytes(found.bytes);
+    std::size_t at = 0;
+    Result<std::size_t> got = std::size_t{1};
+    while (got && *got > 0 && at < bytes.size()) {
+      got = vault.file_system().read(handle, at, MutableByteView(bytes).subspan(at));
+      if (got) at += *got;
+    }
+    vault.file_system().release(handle);
+    if (!got) return std::move(got).error();
+    bytes.resize(at);
+    return bytes;
+  }
+
+  testing::Stage stage_;
+  testing::SeededRandom random_{7};
+};
+
+TEST_F(VaultTest, ShowsASecondClientTheSameTreeAndBytes) {
+  ASSERT_TRUE(enroll("first"));
+  const Bytes large = random_.bytes(5'000'000);
+  const Bytes small = random_.bytes(1234);
+  {
+    const auto vault = open(folder("first", "first"));
+    ASSERT_TRUE(vault) << vault.error().what;
+    write(**vault, "large", large);
+    write(**vault, "small", small);
+    write(**vault, "empty", {});
+    ASSERT_TRUE(sync(**vault));
+    EXPECT_TRUE((*vault)->status().all_committed());
+    ASSERT_TRUE((*vault)->close());
+  }
+  ASSERT_TRUE(enroll("second", "first"));
+  const auto second = open(folder("second", "first"), true);
+  ASSERT_TRUE(second) << second.error().what;
+  EXPECT_EQ(*read(**second, "large"), large);
+  EXPECT_EQ(*read(**second, "small"), small);
+  EXPECT_EQ(*read(**second, "empty"), Bytes());
+  EXPECT_EQ((*second)->file_system().lookup(kRootInode, "small")->mode, S_IFREG | 0640u);
+}
+
+// Claim: what close() said is safe survives kill -9, and ends committed at the next opening.
+TEST_F(VaultTest, KeepsAllThatWasFlushedWhenItsProcessIsKilled) {
+  ASSERT_TRUE(enroll("first"));
+  const Bytes large = random_.bytes(3'000'000);
+  const Bytes small = random_.bytes(777);
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t child = ::fork();  // Before this process has threads.
+  if (child == 0) {
+    auto vault = open(folder("first", "first"));
+    if (!vault) ::_exit(1);
+    write(**vault, "large", large);
+    write(**vault, "small", small);
+    (void)!::write(ends[1], "x", 1);
+    ::pause();
+  }
+  char said = 0;
+  ::close(ends[1]);
+  ASSERT_EQ(::read(ends[0], &said, 1), 1);
+  ::close(ends[0]);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault) << vault.error().what;
+  EXPECT_EQ(*read(**vault, "large"), large);
+  EXPECT_EQ(*read(**vault, "small"), small);
+  ASSERT_TRUE(sync(**vault));
+  EXPECT_TRUE((*vault)->status().all_committed());
+}
+
+TEST_F(VaultTest, OpensOfflineOnceItHasATreeAndGoesOnWhenTheServerIsBack) {
+  ASSERT_TRUE(enroll("first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  stage_.stop_server();
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault) << vault.error().what;
+  const Bytes bytes = random_.bytes(2000);
+  write(**vault, "offline", bytes);
+  EXPECT_EQ(*read(**vault, "offline"), bytes);
+  EXPECT_FALSE((*vault)->status().all_committed());
+  EXPECT_EQ((*vault)->sync(steady_clock::now() + 100ms).error().fault, Fault::offline);
+  stage_.start_server();
+  const Result<void> synced = sync(**vault);
+  EXPECT_TRUE(synced) << synced.error().what;
+}
+
+TEST_F(VaultTest, OpensReadOnlyWhileAnotherClientWritesAndFollowsIt) {
+  ASSERT_TRUE(enroll("first"));
+  ASSERT_TRUE(enroll("second", "first"));
+  const auto first = open(folder("first", "first"));
+  ASSERT_TRUE(first);
+  const auto second = open(folder("second", "first"));
+  ASSERT_TRUE(second) << second.error().what;
+  EXPECT_TRUE((*second)->is_read_only());
+  EXPECT_EQ((*second)->status().lease_holder, "first");
+  meta::NewInode what;
+  what.mode = S_IFREG | 0600;
+  EXPECT_EQ((*second)->file_system().create(kRootInode, "x", what).error().code, EROFS);
+
+  write(**first, "news", random_.bytes(100));
+  ASSERT_TRUE(sync(**first));
+  EXPECT_TRUE(testing::eventually([&] { return (*second)->file_system().lookup(kRootInode, "news").has_value(); }));
+}
+
+TEST_F(VaultTest, HandsTheLeaseOverWhenItIsClosed) {
+  ASSERT_TRUE(enroll("first"));
+  ASSERT_TRUE(enroll("second", "first"));
+  {
+    const auto first = open(folder("first", "first"));
+    ASSERT_TRUE(first);
+    write(**first, "a", random_.bytes(10));
+    ASSERT_TRUE(sync(**first));
+  }
+  {
+    const auto second = open(folder("second", "first"));
+    ASSERT_TRUE(second);
+    EXPECT_FALSE((*second)->is_read_only());
+    write(**second, "b", random_.bytes(10));
+    ASSERT_TRUE(sync(**second));
+  }
+  const auto first = open(folder("first", "first"));
+  ASSERT_TRUE(first);
+  EXPECT_TRUE((*first)->file_system().lookup(kRootInode, "b"));
+}
+
+// Claim: changes that were left owed while another client wrote are kept, and overwrite nothing.
+TEST_F(VaultTest, TurnsReadOnlyWhereAnotherWroteWhileItOwedChanges) {
+  ASSERT_TRUE(enroll("first"));
+  ASSERT_TRUE(enroll("second", "first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  stage_.stop_server();
+  {
+    const auto first = open(folder("first", "first"));
+    ASSERT_TRUE(first);
+    write(**first, "mine", random_.bytes(500));
+  }
+  stage_.start_server();
+  {
+    const auto second = open(folder("second", "first"));
+    ASSERT_TRUE(second);
+    write(**second, "theirs", random_.bytes(500));
+    ASSERT_TRUE(sync(**second));
+  }
+  const auto first = open(folder("first", "first"));
+  ASSERT_TRUE(first) << first.error().what;
+  EXPECT_TRUE((*first)->is_read_only());
+  EXPECT_EQ((*first)->status().lease, "lost");
+  EXPECT_THAT((*first)->status().problems, ::testing::Contains(HasSubstr("another client changed the vault")));
+  EXPECT_TRUE(read(**first, "mine"));
+  EXPECT_FALSE((*first)->status().all_committed());
+}
+
+TEST_F(VaultTest, IsOpenedByOneProcessAtATime) {
+  ASSERT_TRUE(enroll("first"));
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault);
+  const auto again = open(folder("first", "first"));
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error().code, EBUSY);
+  EXPECT_THAT(again.error().what, HasSubstr(std::to_string(::getpid())));
+}
+
+TEST_F(VaultTest, RaisesAnAlarmAndSendsNothingWhenTheServerGoesBack) {
+  ASSERT_TRUE(enroll("first"));
+  {
+    const auto vault = open(folder("first", "first"));
+    ASSERT_TRUE(vault);
+    write(**vault, "a", random_.bytes(100));
+    ASSERT_TRUE(sync(**vault));
+  }
+  stage_.stop_server();
+  std::filesystem::copy(stage_.server_dir(), stage_.folder() + "/backup", std::filesystem::copy_options::recursive);
+  stage_.start_server();
+  {
+    const auto vault = open(folder("first", "first"));
+    ASSERT_TRUE(vault);
+    write(**vault, "b", random_.bytes(100));
+    ASSERT_TRUE(sync(**vault));
+  }
+  stage_.stop_server();
+  std::filesystem::remove_all(stage_.server_dir());
+  std::filesystem::copy(stage_.folder() + "/backup", stage_.server_dir(), std::filesystem::copy_options::recursive);
+  stage_.start_server();
+
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault) << vault.error().what;
+  EXPECT_TRUE((*vault)->is_read_only());
+  EXPECT_THAT((*vault)->status().problems, ::testing::Contains(HasSubstr("ALARM")));
+  EXPECT_TRUE((*vault)->file_system().lookup(kRootInode, "b"));
+}
+
+TEST_F(VaultTest, VerifiesWhatTheServerHasAndNamesAFileWhoseChunkIsDamaged) {
+  ASSERT_TRUE(enroll("first"));
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault);
+  write(**vault, "good", random_.bytes(2'000'000));
+  ASSERT_TRUE(sync(**vault));
+  write(**vault, "bad", random_.bytes(2'000'000));
+  ASSERT_TRUE(sync(**vault));
+  VerifyRequest request;
+  request.read_data = true;
+  const Result<VerifyReport> all_good = (*vault)->verify(request, {}, {});
+  ASSERT_TRUE(all_good) << all_good.error().what;
+  EXPECT_EQ(all_good->files, 2);
+  EXPECT_TRUE(all_good->findings.empty());
+
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(stage_.server_dir() + "/vaults")) {
+    if (entry.path().parent_path().filename() != "packs" || entry.file_size() < 1'000'000) continue;
+    std::fstream pack(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    pack.seekp(-1000, std::ios::end);
+    pack.put('!');
+  }
+  const Result<VerifyReport> one_bad = (*vault)->verify(request, {}, {});
+  ASSERT_TRUE(one_bad);
+  ASSERT_EQ(one_bad->findings.size(), 1);
+  EXPECT_EQ(one_bad->findings[0].path, "/bad");
+  EXPECT_EQ(one_bad->findings[0].kind, Finding::Kind::corrupt);
+}
+
+TEST_F(VaultTest, ComparesALocalFolderWithTheVault) {
+  ASSERT_TRUE(enroll("first"));
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault);
+  const std::string local = stage_.folder() + "/local";
+  std::filesystem::create_directories(local);
+  const auto write_both = [&](const std::string& name, const std::string& here, const std::string& there) {
+    std::ofstream(local + "/" + name) << here;
+    write(**vault, name, as_bytes(there));
+  };
+  write_both("same", "content", "content");
+  write_both("other", "content", "kontent");
+  std::ofstream(local + "/only-here") << "x";
+  ASSERT_TRUE(sync(**vault));
+  VerifyRequest request;
+  request.against = local;
+  const Result<VerifyReport> report = (*vault)->verify(request, {}, {});
+  ASSERT_TRUE(report) << report.error().what;
+  EXPECT_EQ(report->compared_files, 2);
+  ASSERT_EQ(report->findings.size(), 2);
+  EXPECT_EQ(report->findings[0].path, "/only-here");
+  EXPECT_EQ(report->findings[1].path, "/other");
+}
+
+TEST_F(VaultTest, ReadsFromTheServerAfterItsSpoolWasCleared) {
+  ASSERT_TRUE(enroll("first"));
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault);
+  const Bytes bytes = random_.bytes(3'000'000);
+  write(**vault, "file", bytes);
+  EXPECT_EQ((*vault)->clear_spool().error().code, EBUSY);
+  ASSERT_TRUE(sync(**vault));
+  ASSERT_TRUE((*vault)->clear_spool());
+  EXPECT_EQ((*vault)->status().spool_bytes, 0);
+  EXPECT_EQ(*read(**vault, "file"), bytes);
+}
+
+// ---- enrolment -----------------------------------------------------------------------------------------------------
+
+TEST_F(VaultTest, EnrolsOnceAndSaysSoTheSecondTime) {
+  ASSERT_TRUE(enroll("first"));
+  const auto again = enroll("another", "first");
+  ASSERT_TRUE(again);
+  EnrollmentRequest request;
+  request.token = stage_.cofferd({"invite", "third", "--vault", "first"}).out;
+  request.key.key_file = key_file();
+  const auto twice = vault::enroll(home("first"), request);
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().code, EEXIST);
+}
+
+TEST_F(VaultTest, LeavesNoHomeBehindWhenATokenIsRefused) {
+  EnrollmentRequest request;
+  request.token = stage_.cofferd({"invite", "first"}).out;
+  request.key.key_file = key_file();
+  ASSERT_TRUE(vault::enroll(home("first"), request));
+  const auto used_up = vault::enroll(home("second"), request);
+  ASSERT_FALSE(used_up);
+  EXPECT_EQ(used_up.error().fault, Fault::refused);
+  EXPECT_FALSE(std::filesystem::exists(home("second").path()));
+  request.token = "coffer1.NONSENSE";
+  EXPECT_FALSE(vault::enroll(home("second"), request));
+  EXPECT_FALSE(std::filesystem::exists(home("second").path()));
+}
+
+// Claim: the token is used up by the first try, yet the same command with the right key works on this machine.
+TEST_F(VaultTest, GoesOnWithAnEnrolmentWhoseKeyWasWrong) {
+  ASSERT_TRUE(enroll("first"));
+  EnrollmentRequest request;
+  request.token = stage_.cofferd({"invite", "second", "--vault", "first"}).out;
+  const std::string wrong = stage_.folder() + "/wrong-passphrase";
+  std::ofstream(wrong) << "guess\n";
+  request.key.passphrase_file = wrong;
+  const auto failed = vault::enroll(home("second"), request);
+  ASSERT_FALSE(failed);
+  EXPECT_FALSE(std::filesystem::exists(folder("second", "first").path));
+  request.key = key();
+  const auto enrolled = vault::enroll(home("second"), request);
+  ASSERT_TRUE(enrolled) << enrolled.error().what;
+  EXPECT_FALSE(enrolled->is_new_vault);
+}
+
+TEST_F(VaultTest, OpensWithThePassphraseOrTheRecoveryKeyThatWasPrinted) {
+  EnrollmentRequest request;
+  request.token = stage_.cofferd({"invite", "first"}).out;
+  const std::string file = stage_.folder() + "/passphrase";
+  std::ofstream(file) << "correct horse\n";
+  request.key.passphrase_file = file;
+  const auto enrolled = vault::enroll(home("first"), request);
+  ASSERT_TRUE(enrolled) << enrolled.error().what;
+  KeySource source;
+  source.passphrase_file = file;
+  { ASSERT_TRUE(Vault::open(enrolled->folder, {}, source)); }
+  KeySource recovery;
+  recovery.recovery_key = crypto::Secret::copy_of(enrolled->recovery_key.bytes());
+  { ASSERT_TRUE(Vault::open(enrolled->folder, {}, recovery)); }
+  std::ofstream(file) << "wrong horse\n";
+  const auto wrong = Vault::open(enrolled->folder, {}, source);
+  ASSERT_FALSE(wrong);
+  EXPECT_THAT(wrong.error().what, HasSubstr("wrong passphrase"));
+}
+
+}  // namespace
+}  // namespace coffer::vault
