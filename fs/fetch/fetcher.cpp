@@ -299,7 +299,8 @@ void Fetcher::forget_decoded() { state_->frames.clear(); }
 FetchProgress Fetcher::progress() const {
   return {.chunks_fetched = state_->flights->fetched_chunks(),
           .bytes_fetched = state_->flights->fetched_bytes(),
-          .requests_in_flight = state_->flights->asked_count()};
+          .requests_in_flight = state_->flights->asked_count(),
+          .bytes_in_flight = state_->flights->flying_bytes()};
 }
 
 }  // namespace coffer::fetch

@@ -49,6 +49,7 @@ struct FetchProgress {
   std::uint64_t chunks_fetched = 0;  ///< From the server, since start.
   std::uint64_t bytes_fetched = 0;
   std::uint64_t requests_in_flight = 0;
+  std::uint64_t bytes_in_flight = 0;  ///< Sealed bytes that were asked for and are not kept yet.
 };
 
 /// Thread-safe. Readers block until the bytes are there.

@@ -145,6 +145,11 @@ std::uint64_t Flights::fetched_bytes() const {
   return fetched_bytes_;
 }
 
+std::uint64_t Flights::flying_bytes() const {
+  const MutexLock lock(mutex_);
+  return flying_bytes_;
+}
+
 std::uint64_t Flights::asked_count() const {
   const MutexLock lock(mutex_);
   return flights_.size() - landed_.size();

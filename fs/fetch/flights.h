@@ -48,6 +48,7 @@ class Flights : public std::enable_shared_from_this<Flights> {
   std::uint64_t fetched_chunks() const;
   std::uint64_t fetched_bytes() const;
   std::uint64_t asked_count() const;
+  std::uint64_t flying_bytes() const;
 
  private:
   struct Flight {

@@ -224,25 +224,33 @@ TEST(Fetcher, SaysCorruptWhereTheServerHasNoGoodCopy) {
   EXPECT_EQ(found.error().fault, Fault::corrupt);
 }
 
-TEST(Fetcher, ReadsWhatTheSpoolHasNoRoomFor) {
+TEST(Fetcher, AsksOnceForAChunkThatTheSpoolHasNoRoomFor) {
   PipelineOptions options = without_read_ahead();
   options.spool_bytes_max = 4u << 20;
   Pipeline pipeline(options);
-  const Bytes content = noise(1'500'000, 1);
+  const Bytes content = noise(900'000, 1);
   const InodeId inode = pipeline.copy_in("file", content);
   pipeline.upload_and_clear();
   for (std::uint64_t seed = 0;; ++seed) {
     if (!pipeline.spool->put(pipeline.sealer().seal(noise(500'000, 50 + seed)))) break;
   }
+  ASSERT_TRUE(pipeline.read(inode, 0, 1000));
+  EXPECT_TRUE(eventually([&] { return pipeline.fetcher->progress().bytes_in_flight == 0; }));
   const auto found = pipeline.read_all(inode);
   ASSERT_TRUE(found) << found.error().what;
   EXPECT_TRUE(*found == content);
+  EXPECT_EQ(pipeline.server.asked_count(), 1u);
 }
 
 TEST(Fetcher, AsksAheadOfAReaderWhoGoesThroughAFile) {
   Pipeline pipeline;
-  const Bytes content = noise(30'000'000, 1);
-  const InodeId inode = pipeline.copy_in("file", content);
+  const Bytes content = noise(24u << 20, 1);
+  const InodeId inode = pipeline.create("file");
+  // Written from its end to its start: going on in the order in which the chunks were made would not help.
+  for (std::size_t end = content.size(); end > 0; end -= 1u << 20) {
+    pipeline.write(inode, end - (1u << 20), ByteView(content).subspan(end - (1u << 20), 1u << 20));
+    pipeline.flush(inode);
+  }
   pipeline.upload_and_clear();
   pipeline.server.hold();
   std::thread reader([&] {
@@ -302,6 +310,42 @@ TEST(Fetcher, AsksAheadWhenAFolderOfSmallFilesIsRead) {
   }
   EXPECT_EQ(pipeline.server.asked_count(), chunks);
   EXPECT_LT(waits, chunks);
+}
+
+/// Open chunks whose first reader is overtaken by a writer, between the tree's extents and the spool.
+class Overtaken : public spool::PlainChunks {
+ public:
+  Overtaken(spool::PlainChunks& chunks, std::function<void()> writer) : chunks_(chunks), writer_(std::move(writer)) {}
+  Result<bool> read_open(ChunkKey chunk, std::uint32_t offset, MutableByteView into) override {
+    if (auto writer = std::exchange(writer_, nullptr)) writer();
+    return chunks_.read_open(chunk, offset, into);
+  }
+
+ private:
+  spool::PlainChunks& chunks_;
+  std::function<void()> writer_;
+};
+
+// Claim: a reader whose extents are replaced under him gets the old or the new content, though the old one is zeroed
+// or gone by the time when he comes to the chunk.
+TEST(Fetcher, ReadsOldOrNewContentWhenAWriterOvertakesIt) {
+  for (const bool chunk_survives : {true, false}) {
+    Pipeline pipeline;
+    const InodeId inode = pipeline.copy_in("file", dump_text(5000, 1));
+    if (chunk_survives) pipeline.copy_in("neighbour", dump_text(5000, 2));
+    const Bytes changed = dump_text(5000, 3);
+    Overtaken chunks(*pipeline.committer, [&] {
+      if (!chunk_survives) pipeline.seal_open();
+      pipeline.write(inode, 0, changed);
+      pipeline.flush(inode);
+      pipeline.seal_open();
+    });
+    Fetcher fetcher({*pipeline.tree, *pipeline.spool, chunks, pipeline.sealer(), pipeline.server}, {});
+    Bytes into(5000);
+    ASSERT_TRUE(fetcher.read(inode, FileOffset(0), into, std::chrono::steady_clock::now() + 20s));
+    EXPECT_TRUE(into == changed);
+    EXPECT_EQ(pipeline.server.asked_count(), 0u);
+  }
 }
 
 TEST(Fetcher, SaysStaleOfAChunkThatNoFileUses) {
