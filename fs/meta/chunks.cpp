@@ -8,6 +8,8 @@
 namespace coffer::meta {
 namespace {
 
+/// Files that one who waits can raise beside his own.
+constexpr std::size_t kRaisedMax = 4000;
 constexpr std::int64_t kAgeBoostNs = std::chrono::nanoseconds(std::chrono::minutes(10)).count();
 
 }  // namespace
@@ -155,12 +157,29 @@ Result<void> Store::chunks_lost(std::span<const object::ChunkId> chunks) {
 }
 
 Result<void> Store::raise(InodeId inode) {
-  // What is not in an owed range is in chunks that are stored.
-  return connection_.run(
-      "UPDATE chunk SET priority = 0 WHERE priority > 0 AND state < 2 AND key IN "
-      "(SELECT e.chunk FROM owed_range r JOIN extent e ON e.ino = r.ino AND e.at >= r.begin AND e.at < r.end "
-      "WHERE r.ino = ?)",
-      inode);
+  // Its own content, that of files whose names it holds, and that of files whose names go together with its own.
+  std::vector<InodeId> needed{inode};
+  const auto collect = [&](Rows rows) {
+    return for_each(std::move(rows), [&](const Rows& row) { needed.emplace_back(row.u64(0)); });
+  };
+  COFFER_DO(
+      collect(connection_.query("SELECT n.ino FROM owed_name o JOIN name n ON n.parent = o.parent AND n.name = o.name "
+                                "WHERE o.parent = ? AND o.waits = 1 LIMIT ?",
+                                inode, kRaisedMax)));
+  COFFER_DO(collect(connection_.query(
+      "SELECT n.ino FROM name own CROSS JOIN owed_name o ON o.parent = own.parent AND o.name = own.name "
+      "CROSS JOIN owed_name mate ON mate.grp = o.grp AND mate.grp > 0 "
+      "CROSS JOIN name n ON n.parent = mate.parent AND n.name = mate.name WHERE own.ino = ? LIMIT ?",
+      inode, kRaisedMax)));
+  for (const InodeId file : needed) {
+    // What is not in an owed range is in chunks that are stored.
+    COFFER_DO(connection_.run(
+        "UPDATE chunk SET priority = 0 WHERE priority > 0 AND state < 2 AND key IN "
+        "(SELECT e.chunk FROM owed_range r JOIN extent e ON e.ino = r.ino AND e.at >= r.begin AND e.at < r.end "
+        "WHERE r.ino = ?)",
+        file));
+  }
+  return {};
 }
 
 }  // namespace coffer::meta

@@ -48,17 +48,14 @@ Result<void> Drafting::pick_deletions() {
   return {};
 }
 
-// D1, D2: no committed name leads to the inode, nor, if it is a folder, from it.
+// No committed name leads to the inode any more. From a folder, none does either: R3.
 Result<void> Drafting::consider_deletion(InodeId inode) {
   if (deletions_.contains(inode)) return {};
   COFFER_TRY(const bool is_deleted, connection_.any("SELECT 1 FROM owed_inode WHERE ino = ? AND deleted = 1", inode));
   if (!is_deleted) return {};
   COFFER_TRY(const bool nameless,
              all_picked(connection_.query("SELECT parent, name FROM owed_name WHERE base = ? AND base > 0", inode)));
-  if (!nameless) return {};
-  COFFER_TRY(const bool empty,
-             all_picked(connection_.query("SELECT parent, name FROM owed_name WHERE parent = ? AND base > 0", inode)));
-  if (empty) deletions_.insert(inode);
+  if (nameless) deletions_.insert(inode);
   return {};
 }
 

@@ -1,5 +1,5 @@
 // Picks what goes into one commit: a part of what is owed that leaves the committed state consistent. TREE.md says the
-// rules R1 … R5 and D1, D2 that are named here.
+// rules R1 … R4 that are named here.
 #pragma once
 
 #include <cstdint>
@@ -83,7 +83,6 @@ class Drafting {
 
   std::vector<PickedInode> inodes_;
   std::unordered_set<InodeId> whole_;  ///< Inodes whose committed state will be their present one.
-  std::unordered_set<InodeId> known_;  ///< Inodes that the committed state will know; the partly picked ones, too.
   std::vector<ChunkRow> chunks_;
   std::unordered_map<ChunkKey, std::uint32_t> chunk_indexes_;
 

@@ -72,7 +72,6 @@ Result<bool> Drafting::add_inode(InodeId inode) {
   }
   message_bytes_ += bytes + (chunks_.size() - chunk_count) * kChunkRecordBytes;
   *message_.add_inodes() = std::move(record);
-  known_.insert(inode);
   if (picked.is_whole) whole_.insert(inode);
   const bool is_whole = picked.is_whole;
   inodes_.push_back(std::move(picked));
@@ -86,7 +85,7 @@ Result<bool> Drafting::fill_content(PickedInode& picked, std::uint64_t bytes, op
       [&](const Rows& row) {
         owed.push_back({row.u64(0), row.u64(1)});
       }));
-  const std::size_t room = kInodesBytesMax - std::min(message_bytes_, kInodesBytesMax);
+  const std::size_t room = kInodesBytesMax - std::min(message_bytes_ + record.ByteSizeLong(), kInodesBytesMax);
   std::size_t used = 0;
   for (const Range& range : owed) {
     const Range sent{range.begin, std::min(range.end, bytes)};

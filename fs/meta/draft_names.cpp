@@ -6,12 +6,12 @@ namespace coffer::meta {
 namespace {
 
 constexpr std::size_t kNamesMax = 8000;
-constexpr std::size_t kNamesBytesMax = 1u << 20;
+constexpr std::size_t kNamesBytesMax = 768u << 10;
 constexpr std::size_t kNameRecordBytes = 32;
 /// Names that wait for nothing of their own but may be blocked by others.
 constexpr std::size_t kExaminedMax = 10'000;
-/// A larger group would not fit into a commit: its names then go one by one.
-constexpr std::size_t kGroupNamesMax = 20'000;
+/// A larger group would not fit into a commit beside what else is picked: its names then go one by one.
+constexpr std::size_t kGroupBytesMax = 1u << 20;
 
 }  // namespace
 
@@ -96,11 +96,13 @@ Result<void> Drafting::add_unit_of(const NameKey& key, std::vector<NameKey>& wan
 
 Result<bool> Drafting::add_group(std::uint64_t group, std::vector<NameKey>& wanted) {
   std::vector<std::pair<NameKey, InodeId>> rows;
-  COFFER_DO(
-      for_each(connection_.query("SELECT parent, name, base FROM owed_name WHERE grp = ? AND grp > 0 LIMIT ?", group,
-                                 kGroupNamesMax + 1),
-               [&](const Rows& row) { rows.emplace_back(NameKey(row.u64(0), row.text(1)), InodeId(row.u64(2))); }));
-  if (rows.size() > kGroupNamesMax) return false;
+  std::size_t bytes = 0;
+  COFFER_DO(for_each(connection_.query("SELECT parent, name, base FROM owed_name WHERE grp = ? AND grp > 0", group),
+                     [&](const Rows& row) {
+                       rows.emplace_back(NameKey(row.u64(0), row.text(1)), InodeId(row.u64(2)));
+                       bytes += rows.back().first.second.size() + kNameRecordBytes;
+                     }));
+  if (bytes > kGroupBytesMax) return false;
   units_.emplace_back();
   for (const auto& [key, base] : rows) COFFER_DO(add_row(key, base, wanted));
   return true;
@@ -146,12 +148,8 @@ Result<bool> Drafting::target_is_known(const Candidate& candidate) {
   return !is_owed;
 }
 
-// R2, R3: the parent exists in the committed state and has a name there.
+// R2: the parent has a name in the committed state. So it is known there, too.
 Result<bool> Drafting::parent_is_reachable(InodeId parent) {
-  if (!known_.contains(parent)) {
-    COFFER_TRY(const bool is_new, connection_.any("SELECT 1 FROM owed_inode WHERE ino = ? AND is_new = 1", parent));
-    if (is_new) return false;
-  }
   if (parent == kRootInode) return true;
   {
     Rows rows = connection_.query(
@@ -168,7 +166,7 @@ Result<bool> Drafting::parent_is_reachable(InodeId parent) {
   return has_old_name && !is_picked(NameKey(rows.u64(0), rows.text(1)));
 }
 
-// R4: a folder loses its committed name for good only with, or after, all names committed in it.
+// R3: a folder loses its committed name for good only with, or after, all names committed in it.
 Result<bool> Drafting::leaves_no_child_behind(const Candidate& candidate) {
   if (candidate.base == InodeId() || candidate.base == candidate.now) return true;
   COFFER_TRY(const bool is_alive, connection_.any("SELECT 1 FROM name WHERE ino = ? LIMIT 1", candidate.base));

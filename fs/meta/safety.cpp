@@ -25,6 +25,9 @@ Result<bool> Store::committed(InodeId inode) {
   if (row.links == 0) return true;
   COFFER_TRY(const bool owed, is_owed(inode));
   if (owed) return false;
+  // Of a folder, the content is the names in it.
+  COFFER_TRY(const bool holds_owed_name, connection_.any("SELECT 1 FROM owed_name WHERE parent = ? LIMIT 1", inode));
+  if (holds_owed_name) return false;
   COFFER_TRY(const bool has_owed_name,
              connection_.any("SELECT 1 FROM owed_name WHERE base = ?1 AND base > 0 UNION ALL "
                              "SELECT 1 FROM name n JOIN owed_name o ON o.parent = n.parent AND o.name = n.name "

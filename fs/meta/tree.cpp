@@ -23,6 +23,11 @@ struct Tree::Impl {
   Impl(Connection writer, std::optional<Connection> second, os::Clock& clock, TreeEvents& events_to_tell)
       : store(std::move(writer), clock, pins), reader(std::move(second)), events(events_to_tell) {}
 
+  template <class Work>
+  static std::invoke_result_t<Work, Store&> transact(Store& s, Work& work) {
+    return s.transact([&] { return work(s); });
+  }
+
   /// One transaction; `then` follows if it succeeds. What it dropped is told when all locks are free.
   template <class Work, class Then>
   std::invoke_result_t<Work, Store&> write(Work work, Then then) EXCLUDES(writer_mutex) {
@@ -30,11 +35,10 @@ struct Tree::Impl {
     std::optional<std::invoke_result_t<Work, Store&>> result;
     {
       MutexLock lock(writer_mutex);
-      Store& s = store;
-      result.emplace(s.transact([&] { return work(s); }));
-      if (*result) then(s);
-      dropped = s.take_dropped();
-      version.store(s.counters().version, std::memory_order_release);
+      result.emplace(transact(store, work));
+      if (*result) then(store);
+      dropped = store.take_dropped();
+      version.store(store.counters().version, std::memory_order_release);
     }
     for (const ChunkRow& chunk : dropped) events.chunk_dropped(chunk);
     return *std::move(result);

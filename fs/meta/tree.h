@@ -141,7 +141,7 @@ class Tree {
   Result<void> chunks_stored(std::span<const ChunkKey> chunks);
   /// The server does not have them after all: stored → spooled. Others are passed over.
   Result<void> chunks_lost(std::span<const object::ChunkId> chunks);
-  /// Someone waits for this file: what it owes becomes Priority::waiting.
+  /// Someone waits until the inode is committed(): the chunks that this needs become Priority::waiting.
   Result<void> raise(InodeId inode);
   /// In memory: while true, the inode is not drafted, nor names that lead to it. For a file that was emptied by O_TRUNC
   /// and is not closed yet, so that an emptied file never replaces a good one.
@@ -173,7 +173,8 @@ class Tree {
   Mark mark();
   /// Nothing is owed that became owed at or before `mark`.
   Result<bool> committed_up_to(Mark mark);
-  /// The inode's content, attributes and names, and the names above it. True of an inode without a name.
+  /// The inode's content (of a folder, the names in it), attributes and names, and the names above it. True of an inode
+  /// without a name.
   Result<bool> committed(InodeId inode);
   /// spooled … verified; bytes that are still in memory are not known here.
   Result<Level> level(InodeId inode);

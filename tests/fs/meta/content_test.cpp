@@ -292,6 +292,19 @@ TEST_F(OwedChunks, GoFirstWhenSomeoneWaitsForThem) {
   EXPECT_EQ(order(), (std::vector{bulk, small}));
 }
 
+TEST_F(OwedChunks, GoFirstWhenSomeoneWaitsForTheirFolderOrForAFileThatIsCommittedWithTheirs) {
+  const ChunkKey small = add(Priority::small);
+  const ChunkKey bulk = add(Priority::bulk);
+  EXPECT_TRUE(world_->raise(kRootInode));
+  EXPECT_EQ(order(), (std::vector{small, bulk}));
+  const ChunkKey normal = add(Priority::normal);
+  const ChunkKey low = add(Priority::low);
+  EXPECT_EQ(world_.rename("f3", "f4", RenameMode::exchange), 0);
+  EXPECT_TRUE(world_->raise(world_.inode("f3")));
+  const ChunkKey late = add(Priority::small);
+  EXPECT_EQ(order(), (std::vector{small, bulk, normal, low, late}));
+}
+
 TEST_F(OwedChunks, GoFirstWhenTheyHaveWaitedForTenMinutes) {
   const ChunkKey bulk = add(Priority::bulk);
   world_.clock().advance(std::chrono::minutes(11));

@@ -445,6 +445,7 @@ TEST_F(Outbox, CountsAFileAsCommittedOnlyWithTheNamesAboveIt) {
   EXPECT_TRUE(world_.committed(inode));
   world_.file("e/other");
   EXPECT_TRUE(world_.committed(inode)) << "a sibling is no matter of its own";
+  EXPECT_FALSE(world_.committed(folder)) << "but one of the folder, which fsync(2) of it waits for";
 }
 
 TEST_F(Outbox, TellsWhatIsOwedAndSinceWhen) {
