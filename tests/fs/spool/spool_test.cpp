@@ -111,6 +111,22 @@ TEST_F(SpoolTest, EvictsTheLongestUnusedAndNeverWhatIsOwed) {
   EXPECT_LE(spool_->used_bytes(), spool_->bytes_max());
 }
 
+TEST_F(SpoolTest, EvictsNothingThatIsOwedAgainBecauseTheServerLostIt) {
+  const seal::SealedChunk lost = put(200'000);
+  release(lost);
+  const seal::SealedChunk other = put(200'000);
+  release(other);
+  spool_->owe(lost.id());
+  spool_->owe(lost.id());
+  spool_->owe(sealed(10).id());
+  EXPECT_EQ(spool_->owed_bytes(), lost.bytes().size());
+  ASSERT_TRUE(spool_->clear());
+  EXPECT_TRUE(has(lost));
+  EXPECT_FALSE(spool_->contains(other.id()));
+  spool_->release(lost.id());
+  EXPECT_EQ(spool_->owed_bytes(), 0u);
+}
+
 TEST_F(SpoolTest, RefusesWhatTheOwedChunksLeaveNoRoomForAndTakesItAfterOneIsStored) {
   const seal::SealedChunk first = put(500'000);
   put(400'000);

@@ -104,6 +104,28 @@ TEST_F(StagingTest, SaysThatAChangedRecordIsDamaged) {
   EXPECT_TRUE(other_number->is_damaged);
 }
 
+// Claim: SPOOL.md says how a staging file is made: these were made from it by other code (AES-GCM and HKDF of Python's
+// cryptography), for chunk 1 under a key of zeros.
+TEST_F(StagingTest, ReadsTheGoldenFiles) {
+  const auto decode = [](const char* name) {
+    const auto file = os::read_file(os::real_disk(), std::string(COFFER_VECTORS) + "/staging/" + name, 1u << 20);
+    EXPECT_TRUE(file);
+    return decode_staging(*file, ChunkKey(1), crypto::Secret(32));
+  };
+  const auto good = decode("two_records.bin");
+  ASSERT_TRUE(good);
+  EXPECT_EQ(as_text(good->plain), "the first small file\nand the second\n");
+  EXPECT_FALSE(good->is_damaged);
+  const auto torn = decode("torn.bin");
+  ASSERT_TRUE(torn);
+  EXPECT_EQ(as_text(torn->plain), "the first small file\n");
+  EXPECT_FALSE(torn->is_damaged);
+  const auto changed = decode("changed.bin");
+  ASSERT_TRUE(changed);
+  EXPECT_EQ(as_text(changed->plain), "");
+  EXPECT_TRUE(changed->is_damaged);
+}
+
 TEST_F(StagingTest, IsQuietAboutRemovingWhatIsNotThere) {
   EXPECT_TRUE(staging_->remove(kChunk));
   ASSERT_TRUE(staging_->append(kChunk, 0, as_bytes("x")));
