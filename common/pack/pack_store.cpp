@@ -21,6 +21,15 @@ Error index_error(Error error) {
   return std::move(error).in("pack index");
 }
 
+/// A payload in an unreadable sector is that one chunk's loss, and another copy helps; the disk goes on.
+Result<Bytes> read_stored(os::File& file, std::uint64_t record_offset, std::uint32_t bytes) {
+  Result<Bytes> payload = read_payload(file, record_offset, bytes);
+  if (!payload && payload.error().fault == Fault::local_io && payload.error().code == EIO) {
+    return Error{Fault::corrupt, EIO, std::move(payload.error().what)};
+  }
+  return payload;
+}
+
 }  // namespace
 
 PackStore::PackStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -162,7 +171,7 @@ Result<Bytes> PackStore::State::read_at(const object::ChunkId& id, const ReadPar
 Result<Bytes> PackStore::read(const object::ChunkId& id) {
   return state_->read_at(id, [&](State& state, const Location& at) -> Result<Bytes> {
     COFFER_TRY(const std::shared_ptr<os::File> file, state.files->get(at.pack));
-    COFFER_TRY(Bytes bytes, read_payload(*file, at.offset, at.bytes));
+    COFFER_TRY(Bytes bytes, read_stored(*file, at.offset, at.bytes));
     if (crypto::sha256(bytes) != id.array()) return Error{Fault::corrupt, EIO, "chunk does not match its id"};
     return bytes;
   });
@@ -172,7 +181,7 @@ Result<Bytes> PackStore::read_range(const object::ChunkId& id, std::uint32_t off
   return state_->read_at(id, [&](State& state, const Location& at) -> Result<Bytes> {
     if (offset > at.bytes || bytes > at.bytes - offset) return Error{Fault::corrupt, EIO, "range is not in the chunk"};
     COFFER_TRY(const std::shared_ptr<os::File> file, state.files->get(at.pack));
-    return read_payload(*file, at.offset + offset, bytes);
+    return read_stored(*file, at.offset + offset, bytes);
   });
 }
 

@@ -58,7 +58,8 @@ class PackStore {
 
   /// The chunk's length where it is there (appended, perhaps not synced).
   Result<std::optional<std::uint32_t>> find(const object::ChunkId& id);
-  /// The bytes as stored, checked against their id: Fault::corrupt on a mismatch. Absent: answer(ENOENT).
+  /// The bytes as stored, checked against their id: Fault::corrupt on a mismatch, and where the disk cannot read them
+  /// (EIO). Absent: answer(ENOENT).
   Result<Bytes> read(const object::ChunkId& id);
   /// The same without the check, for ranges: `offset + bytes` within the chunk (else Fault::corrupt).
   Result<Bytes> read_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes);

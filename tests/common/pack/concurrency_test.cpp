@@ -1,12 +1,12 @@
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
-#include <functional>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "tests/common/pack/chunks.h"
+#include "tests/common/pack/hooked_disk.h"
 #include "tests/testing/eventually.h"
 
 namespace coffer::pack {
@@ -85,46 +85,6 @@ TEST(PackStore, StoresAChunkOnceHoweverManyAppendIt) {
   EXPECT_EQ(store->check(true)->chunks, 100u);
 }
 
-/// The machine's disk, with something done before each fsync or read of a file.
-class HookedDisk : public os::Disk {
- public:
-  std::function<void()> before_sync = [] {};
-  std::function<void(std::size_t bytes)> before_read = [](std::size_t) {};
-
-  Result<std::unique_ptr<os::File>> open(const std::string& path, os::Open how) override {
-    COFFER_TRY(std::unique_ptr<os::File> file, os::real_disk().open(path, how));
-    return std::make_unique<HookedFile>(std::move(file), *this);
-  }
-  Result<void> remove(const std::string& path) override { return os::real_disk().remove(path); }
-  Result<void> rename(const std::string& a, const std::string& b) override { return os::real_disk().rename(a, b); }
-  Result<void> make_folder(const std::string& path) override { return os::real_disk().make_folder(path); }
-  Result<void> sync_folder(const std::string& path) override { return os::real_disk().sync_folder(path); }
-  Result<std::vector<std::string>> list(const std::string& path) override { return os::real_disk().list(path); }
-  Result<std::uint64_t> free_bytes(const std::string& path) override { return os::real_disk().free_bytes(path); }
-
- private:
-  class HookedFile : public os::File {
-   public:
-    HookedFile(std::unique_ptr<os::File> file, HookedDisk& disk) : file_(std::move(file)), disk_(disk) {}
-    Result<std::size_t> read_at(MutableByteView into, std::uint64_t at) override {
-      disk_.before_read(into.size());
-      return file_->read_at(into, at);
-    }
-    Result<void> write_at(ByteView bytes, std::uint64_t at) override { return file_->write_at(bytes, at); }
-    Result<void> truncate(std::uint64_t bytes) override { return file_->truncate(bytes); }
-    Result<std::uint64_t> size() override { return file_->size(); }
-    Result<void> punch(std::uint64_t at, std::uint64_t bytes) override { return file_->punch(at, bytes); }
-    Result<void> sync() override {
-      disk_.before_sync();
-      return file_->sync();
-    }
-
-   private:
-    std::unique_ptr<os::File> file_;
-    HookedDisk& disk_;
-  };
-};
-
 /// Where fsyncs wait until they are let go.
 class Gate {
  public:
@@ -162,7 +122,10 @@ TEST(PackStore, ReadsAndAppendsWhileAnFsyncRunsAndSharesTheNextOne) {
   const TempDir dir(testing::in_memory());
   Gate gate;
   HookedDisk disk;
-  disk.before_sync = [&] { gate.pass(); };
+  disk.before_sync = [&] {
+    gate.pass();
+    return Result<void>();
+  };
   const auto store = open_store(dir.path(), disk);
   const std::vector<Chunk> chunks = random_chunks(10);
   append_all(*store, {chunks[0]});
@@ -197,10 +160,11 @@ TEST(PackStore, CallsAChunkAbsentThatIsRemovedWhileItIsRead) {
     const Chunk chunk = random_chunk(seed, 5000);
     append_all(*store, {kept, chunk});
     ASSERT_TRUE(store->sync());
-    disk.before_read = [&, done = false](std::size_t bytes) mutable {
-      if (bytes < 5000 || std::exchange(done, true)) return;
+    disk.before_read = [&, done = false](std::size_t bytes) mutable -> Result<void> {
+      if (bytes < 5000 || std::exchange(done, true)) return {};
       EXPECT_TRUE(store->remove(chunk.id));
       EXPECT_TRUE(store->sync());
+      return {};
     };
     if (seed == 1) {
       EXPECT_EQ(store->read(chunk.id).error().code, ENOENT);

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "tests/common/pack/chunks.h"
+#include "tests/common/pack/hooked_disk.h"
 #include "tests/testing/faulty_disk.h"
 
 namespace coffer::pack {
@@ -46,6 +47,23 @@ TEST(PackStore, ReadsRangesThatLieWithinTheChunk) {
   EXPECT_EQ(store->read_range(chunk.id, 300, 1).error().fault, Fault::corrupt);
   EXPECT_EQ(store->read_range(chunk.id, ~0u, ~0u).error().fault, Fault::corrupt);
   EXPECT_EQ(store->read_range(random_chunk(2).id, 0, 1).error().code, ENOENT);
+}
+
+// Whoever reads a corrupt chunk asks for another copy; of a failed disk it would wait for the end.
+TEST(PackStore, CallsAChunkCorruptWhoseSectorCannotBeRead) {
+  const TempDir dir(testing::in_memory());
+  HookedDisk disk;
+  const auto store = open_store(dir.path(), disk);
+  const Chunk chunk = random_chunk(1);
+  append_all(*store, {chunk});
+  int code = EIO;
+  disk.before_read = [&](std::size_t) -> Result<void> { return os_error(code, "read"); };
+  EXPECT_EQ(store->read(chunk.id).error().fault, Fault::corrupt);
+  EXPECT_EQ(store->read_range(chunk.id, 10, 20).error().fault, Fault::corrupt);
+  EXPECT_EQ(store->read(chunk.id).error().code, EIO);
+  code = ENOMEM;
+  EXPECT_EQ(store->read(chunk.id).error().fault, Fault::local_io);
+  EXPECT_EQ(store->read_range(chunk.id, 10, 20).error().fault, Fault::local_io);
 }
 
 TEST(PackStore, AppendsAChunkOnlyOnce) {
