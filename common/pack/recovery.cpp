@@ -155,6 +155,9 @@ Result<void> catch_up(Index& index, PackFiles& files, Rot rot, ScanReport& repor
   COFFER_TRY(const auto scanned, index.scanned());
   COFFER_TRY(const std::vector<std::uint64_t> present, files.list());
   COFFER_DO(forget_missing_packs(index, scanned, present, report));
+  // First, because one of them may lie behind the scanned part, and would be taken for a stored record there.
+  COFFER_TRY(const std::vector<Location> decided, index.removals());
+  COFFER_DO(carry_out_removals(files, decided));
   for (const std::uint64_t pack : present) {
     const auto known = scanned.find(pack);
     const std::uint64_t from = known == scanned.end() ? 0 : known->second;
@@ -162,10 +165,9 @@ Result<void> catch_up(Index& index, PackFiles& files, Rot rot, ScanReport& repor
     const bool verify = rot == Rot::drop && (pack == present.back() || from != 0);
     COFFER_DO(Catcher(index, files, pack, verify, report).run(from));
   }
-  COFFER_TRY(const std::vector<Location> removals, index.removals());
-  COFFER_DO(carry_out_removals(files, removals));
   if (!present.empty()) COFFER_DO(files.sync_folder());
-  return index.finish_removals(removals, {});
+  COFFER_TRY(const std::vector<Location> done, index.removals());  // Catchers carried theirs out.
+  return index.finish_removals(done, {});
 }
 
 Result<void> delete_index(os::Disk& disk, const std::string& folder) {

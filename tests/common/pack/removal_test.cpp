@@ -4,6 +4,7 @@
 #include <map>
 
 #include "tests/common/pack/chunks.h"
+#include "tests/common/pack/hooked_disk.h"
 #include "tests/testing/faulty_disk.h"
 
 namespace coffer::pack {
@@ -130,6 +131,46 @@ TEST(PackRemoval, DoesNotBringASecondCopyBack) {
   store.reset();
   delete_index(dir.path());
   EXPECT_TRUE(is_absent(*open_store(dir.path()), chunk));
+}
+
+// Claim: a record whose removal was decided on is not taken for a stored one at the next open(), neither by itself nor
+// instead of a later record of the same chunk.
+//
+// Method: the process ends before the mark of a record that the index has not seen otherwise; in the second round the
+// chunk has come back by then.
+TEST(PackRemoval, FinishesForARecordThatTheIndexHasNotSeen) {
+  for (const bool comes_back : {false, true}) {
+    SCOPED_TRACE(comes_back);
+    const TempDir dir(testing::in_memory());
+    HookedDisk disk;
+    auto store = open_store(dir.path(), disk);
+    const Chunk chunk = random_chunk(1);
+    const Chunk other = random_chunk(2);
+    append_all(*store, {other});
+    ASSERT_TRUE(store->sync());
+    append_all(*store, {chunk});
+    ASSERT_TRUE(store->remove(chunk.id));
+    bool is_dead = false;
+    disk.before_write = [&](std::uint64_t, std::size_t bytes) -> Result<void> {
+      if (bytes != 1) return {};
+      if (comes_back) append_all(*store, {chunk});
+      is_dead = true;
+      return os_error(EIO, "killed");
+    };
+    disk.before_sync = [&]() -> Result<void> {
+      return is_dead ? Result<void>(os_error(EIO, "killed")) : Result<void>();
+    };
+    ASSERT_TRUE(store->sync());
+    ASSERT_TRUE(is_dead);
+    store.reset();
+
+    store = open_store(dir.path());
+    EXPECT_TRUE(comes_back ? is_whole(*store, chunk) : is_absent(*store, chunk));
+    EXPECT_TRUE(is_whole(*store, other));
+    EXPECT_EQ(store->chunk_count(), comes_back ? 2u : 1u);
+    EXPECT_TRUE(store->check(true)->bad.empty());
+    EXPECT_TRUE(store->check(true)->damage.empty());
+  }
 }
 
 /// What happened to each chunk, as the caller of a store may believe it.
