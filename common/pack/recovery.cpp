@@ -1,6 +1,7 @@
 #include "common/pack/recovery.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <unordered_map>
 #include <utility>
 
@@ -24,18 +25,29 @@ std::string place(std::uint64_t pack, std::uint64_t offset) {
 /// Takes what lies behind the scanned part of one pack into the index.
 class Catcher {
  public:
-  Catcher(Index& index, PackFiles& files, std::uint64_t pack, bool verify, ScanReport& report)
-      : index_(index), files_(files), pack_(pack), verify_(verify), report_(report) {}
+  Catcher(Index& index, PackFiles& files, std::uint64_t pack, Rot rot, ScanReport& report)
+      : index_(index), files_(files), pack_(pack), rot_(rot), report_(report) {}
 
-  Result<void> run(std::uint64_t scanned) {
+  /// `scanned` is 0 where the index does not say how far it has seen the pack.
+  Result<void> run(std::uint64_t scanned, bool is_last) {
+    // A pack is synced whole before the next one is made: only the last can hold what a power cut tore.
+    may_be_unsynced_ = is_last || scanned != 0;
+    verify_ = rot_ == Rot::drop && may_be_unsynced_;
     COFFER_TRY(file_, files_.get(pack_));
-    COFFER_TRY(const std::uint64_t file_bytes, file_->size());
+    COFFER_TRY(std::uint64_t file_bytes, file_->size());
     if (scanned == 0) {
-      COFFER_TRY(scanned, check_header(file_bytes));
+      COFFER_DO(check_header());
+      scanned = kPackHeaderBytes;
+      file_bytes = std::max(file_bytes, scanned);
     }
     if (file_bytes < scanned) return shortened(file_bytes);
     if (file_bytes == scanned) return {};
-    COFFER_TRY(const WalkEnd end, walk(*file_, scanned, file_bytes,
+    return scan(scanned, file_bytes);
+  }
+
+ private:
+  Result<void> scan(std::uint64_t from, std::uint64_t file_bytes) {
+    COFFER_TRY(const WalkEnd end, walk(*file_, from, file_bytes,
                                        [&](std::uint64_t at, const RecordHeader& header) { return take(at, header); }));
     for (const Gap& gap : end.gaps)
       damage(place(pack_, gap.offset), std::to_string(gap.bytes) + " bytes are no record");
@@ -50,48 +62,59 @@ class Catcher {
     return carry_out_removals(files_, spare_);
   }
 
- private:
-  /// Where the records begin. A pack whose header cannot be read is read all the same: its name has the number.
-  Result<std::uint64_t> check_header(std::uint64_t file_bytes) {
+  /// A pack whose header cannot be read is read all the same: its name has the number.
+  Result<void> check_header() {
     Bytes header(kPackHeaderBytes);
     COFFER_TRY(const std::size_t got, file_->read_at(header, 0));
-    if (decode_pack_header(ByteView(header).first(got)) != pack_) {
-      damage(place(pack_, 0), "the header of the pack is damaged, and written anew");
-      COFFER_DO(file_->write_at(encode_pack_header(pack_), 0));
-      if (file_bytes < kPackHeaderBytes) COFFER_DO(file_->truncate(kPackHeaderBytes));
-    }
-    return std::uint64_t{kPackHeaderBytes};
+    const bool is_good = decode_pack_header(ByteView(header).first(got)) == pack_;
+    if (!is_good) damage(place(pack_, 0), "the header of the pack is damaged, and written anew");
+    if (is_good && !may_be_unsynced_) return {};
+    return file_->write_at(encode_pack_header(pack_), 0);
   }
 
   Result<void> shortened(std::uint64_t file_bytes) {
-    if (file_bytes < kPackHeaderBytes) COFFER_DO(file_->write_at(encode_pack_header(pack_), 0));
     damage(place(pack_, file_bytes), "the pack is shorter than the index says");
     // The last record that is still named may reach beyond the end: all of the pack is read again.
     COFFER_DO(index_.forget_from(pack_, 0));
     verify_ = true;
-    return run(kPackHeaderBytes);
+    COFFER_DO(check_header());
+    return scan(kPackHeaderBytes, std::max<std::uint64_t>(file_bytes, kPackHeaderBytes));
   }
 
   Result<void> take(std::uint64_t at, const RecordHeader& header) {
     const Location here{.pack = pack_, .offset = at, .bytes = header.bytes};
-    if (header.removed) {
-      spare_.push_back(here);
-      return {};
-    }
+    if (header.removed) return spare(here);
     if (verify_) {
       COFFER_TRY(const bool matches, payload_matches(*file_, at, header));
       if (!matches) {
         damage(place(pack_, at), "chunk " + header.id.hex() + " was not written whole, and is dropped");
-        spare_.push_back(here);
-        return {};
+        return spare(here);
       }
     }
+    COFFER_DO(write_back(at, kRecordHeaderBytes + header.bytes));
     COFFER_TRY(const std::optional<Location> first, earlier(header.id));
     if (first) return settle(header, here, *first);
     batch_.emplace(header.id, here);
     report_.chunks += 1;
     report_.bytes += header.bytes;
     return {};
+  }
+
+  /// Its header stays, so that the records behind it are found.
+  Result<void> spare(const Location& here) {
+    spare_.push_back(here);
+    return write_back(here.offset, kRecordHeaderBytes);
+  }
+
+  /// Writes the same bytes once more, so that the next sync() does write them: a process before this one may have had
+  /// an fsync fail, and the kernel then keeps what it could not write in the page cache as if it had (fsync(2)).
+  Result<void> write_back(std::uint64_t at, std::uint64_t bytes) {
+    if (!may_be_unsynced_) return {};
+    Bytes same(bytes);
+    const Result<std::size_t> got = file_->read_at(same, at);
+    // An unreadable sector is not in the page cache; a payload that is not compared stays there for check() to name it.
+    if (!got) return got.error().code == EIO ? Result<void>() : Result<void>(got.error());
+    return file_->write_at(ByteView(same).first(*got), at);
   }
 
   Result<std::optional<Location>> earlier(const object::ChunkId& id) {
@@ -129,7 +152,9 @@ class Catcher {
   Index& index_;
   PackFiles& files_;
   const std::uint64_t pack_;
-  bool verify_;
+  const Rot rot_;
+  bool may_be_unsynced_ = false;
+  bool verify_ = false;
   ScanReport& report_;
   std::shared_ptr<os::File> file_;
   std::unordered_map<object::ChunkId, Location> batch_;
@@ -161,9 +186,7 @@ Result<void> catch_up(Index& index, PackFiles& files, Rot rot, ScanReport& repor
   for (const std::uint64_t pack : present) {
     const auto known = scanned.find(pack);
     const std::uint64_t from = known == scanned.end() ? 0 : known->second;
-    // A pack is synced whole before the next one is made: only the last can hold what a power cut tore.
-    const bool verify = rot == Rot::drop && (pack == present.back() || from != 0);
-    COFFER_DO(Catcher(index, files, pack, verify, report).run(from));
+    COFFER_DO(Catcher(index, files, pack, rot, report).run(from, pack == present.back()));
   }
   if (!present.empty()) COFFER_DO(files.sync_folder());
   COFFER_TRY(const std::vector<Location> done, index.removals());  // Catchers carried theirs out.

@@ -58,7 +58,7 @@ struct PackStore::State {
   std::uint64_t chunk_count GUARDED_BY(table_mutex) = 0;
   std::uint64_t stored_bytes GUARDED_BY(table_mutex) = 0;
   /// Set once a pack could not be synced: the kernel may have dropped what it could not write, and will not say so
-  /// again (fsync(2)). Nothing is accepted until the store is opened anew, which reads the unsynced part back.
+  /// again (fsync(2)). Nothing is accepted until the store is opened anew, which writes the unsynced part back.
   std::optional<Error> broken GUARDED_BY(table_mutex);
 
   /// One thread flushes for all that wait.
