@@ -228,6 +228,19 @@ TEST_F(ClientAndServer, LetSmallRequestsPassWhileChunksWait) {
   EXPECT_TRUE(eventually([&] { return stored == 100; }));
 }
 
+TEST_F(ClientAndServer, LetACommitPassWhileAPollForCommitsWaits) {
+  handler.window_bytes = 12u << 20;
+  start_client();
+  handler.hold(Type::get_commits);
+  std::promise<Result<CommitPage>> polled;
+  client->get_commits(1, 8u << 20, 20s, soon(), [&](auto page) { polled.set_value(std::move(page)); });
+  ASSERT_TRUE(eventually([&] { return handler.held_count() == 1; }));
+  const Bytes commit(5u << 20, std::byte{1});
+  EXPECT_TRUE(wait<object::Receipt>([&](auto done) { client->append_commit(commit, in(5s), std::move(done)); }));
+  handler.let_go();
+  EXPECT_TRUE(polled.get_future().get());
+}
+
 TEST_F(ClientAndServer, OpenFurtherConnectionsOnlyForChunks) {
   start_client();
   ASSERT_TRUE(ping());
