@@ -94,6 +94,7 @@ Result<std::vector<Entry>> Index::rows(std::uint64_t pack, std::uint64_t offset,
 }
 
 Result<void> Index::apply(const IndexChange& change) {
+  const MutexLock lock(writing_mutex_);
   if (change.removed.empty()) return write_rows(change);
   // A removal must not be undone by a power cut once the chunk's bytes are gone: PACKS.md, "Removal".
   COFFER_DO(writer_.execute("PRAGMA synchronous=FULL"));
@@ -145,6 +146,7 @@ Result<std::vector<Location>> Index::removals() {
 
 Result<void> Index::finish_removals(const std::vector<Location>& done,
                                     const std::vector<std::uint64_t>& deleted_packs) {
+  const MutexLock lock(writing_mutex_);
   COFFER_TRY(db::Transaction transaction, db::Transaction::begin(writer_));
   COFFER_TRY(db::Statement removal, writer_.prepare("DELETE FROM removals WHERE pack = ? AND offset = ?"));
   for (const Location& at : done) {

@@ -36,12 +36,14 @@ struct PackTotals {
 /// What one transaction does.
 struct IndexChange {
   std::vector<Entry> added;
-  std::vector<Entry> removed;                      ///< Their rows go, and become removals to be carried out.
-  std::map<std::uint64_t, std::uint64_t> scanned;  ///< Pack to offset: all before it is synced and has its rows.
+  std::vector<Entry> removed;  ///< Their rows go, and become removals to be carried out.
+  /// Pack to offset: all records before it are synced and have their rows. Of a pack without records its header's end.
+  std::map<std::uint64_t, std::uint64_t> scanned;
 };
 
-/// find(), rows() and scanned() are thread-safe and wait for no fsync: they have a connection of their own. All else is
-/// for one thread at a time. Fault::corrupt means that the index is damaged and wants to be made anew.
+/// find(), rows() and scanned() are thread-safe and wait for no fsync: they have a connection of their own. apply() and
+/// finish_removals() are thread-safe and wait for each other. All else is for one thread, before others use the index.
+/// Fault::corrupt means that the index is damaged and wants to be made anew.
 class Index {
  public:
   static Result<std::unique_ptr<Index>> open(const std::string& folder);
@@ -69,6 +71,7 @@ class Index {
   Result<void> prepare();
   Result<void> write_rows(const IndexChange& change);
 
+  Mutex writing_mutex_;  ///< Nothing else is locked under it.
   db::Database writer_;
   std::optional<db::Statement> insert_;
   std::optional<db::Statement> delete_;

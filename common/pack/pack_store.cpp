@@ -109,6 +109,11 @@ Result<bool> PackStore::State::make_room(std::uint64_t record_bytes) {
   }
   CurrentPack next{.number = writing.number + 1, .file = nullptr, .end = kPackHeaderBytes};
   COFFER_TRY(next.file, files->create(next.number));
+  IndexChange born;
+  born.scanned[next.number] = kPackHeaderBytes;
+  if (Result<void> indexed = index->apply(born); !indexed) {
+    log::warn("pack.index_write", {{"why", indexed.error().what}});  // A torn tail would then be kept, no more.
+  }
   writing = next;
   const MutexLock lock(table_mutex);
   written = next;

@@ -42,7 +42,8 @@ struct ScanReport {
 class PackStore {
  public:
   /// Opens or makes the folder. Reads what the index has not seen, at most one pack after a kill -9, and cuts a torn
-  /// tail off. All that is found afterwards is on stable storage.
+  /// tail off where the index knew the pack; else the tail is kept, and a new pack begun. All that is found afterwards
+  /// is on stable storage.
   static Result<std::unique_ptr<PackStore>> open(os::Disk& disk, std::string folder, const PackOptions& options);
   /// As sync(), but a failure is only logged.
   ~PackStore();

@@ -30,18 +30,20 @@ class Catcher {
 
   /// `scanned` is 0 where the index does not say how far it has seen the pack.
   Result<void> run(std::uint64_t scanned, bool is_last) {
+    is_last_ = is_last;
+    is_known_ = scanned != 0;
     // A pack is synced whole before the next one is made: only the last can hold what a power cut tore.
-    may_be_unsynced_ = is_last || scanned != 0;
+    may_be_unsynced_ = is_last_ || is_known_;
     verify_ = rot_ == Rot::drop && may_be_unsynced_;
     COFFER_TRY(file_, files_.get(pack_));
     COFFER_TRY(std::uint64_t file_bytes, file_->size());
-    if (scanned == 0) {
+    if (scanned <= kPackHeaderBytes) {
       COFFER_DO(check_header());
       scanned = kPackHeaderBytes;
       file_bytes = std::max(file_bytes, scanned);
     }
     if (file_bytes < scanned) return shortened(file_bytes);
-    if (file_bytes == scanned) return {};
+    if (file_bytes == scanned && is_known_) return {};
     return scan(scanned, file_bytes);
   }
 
@@ -51,15 +53,37 @@ class Catcher {
                                        [&](std::uint64_t at, const RecordHeader& header) { return take(at, header); }));
     for (const Gap& gap : end.gaps)
       damage(place(pack_, gap.offset), std::to_string(gap.bytes) + " bytes are no record");
-    if (end.torn) {
-      damage(place(pack_, end.offset),
-             "a torn tail of " + std::to_string(file_bytes - end.offset) + " bytes is cut off");
-      COFFER_DO(file_->truncate(end.offset));
-    }
+    IndexChange change;
+    change.scanned[pack_] = file_bytes;
+    if (end.torn) COFFER_DO(cut_or_report(end.offset, file_bytes, change));
+    const bool ends_in_gap = !end.gaps.empty() && end.gaps.back().offset + end.gaps.back().bytes == file_bytes;
+    const bool keeps_tail = ends_in_gap || (end.torn && change.scanned[pack_] == file_bytes);
+    if (keeps_tail && is_last_) COFFER_DO(begin_next_pack(change));
     // What the index names counts as stored, and a killed process may have left it in the page cache alone.
     COFFER_DO(file_->sync());
-    COFFER_DO(write_rows(end.offset));
+    COFFER_DO(write_rows(std::move(change)));
     return carry_out_removals(files_, spare_);
+  }
+
+  Result<void> cut_or_report(std::uint64_t tail, std::uint64_t file_bytes, IndexChange& change) {
+    const std::string bytes = std::to_string(file_bytes - tail) + " bytes";
+    if (!is_last_ || !is_known_) {
+      // Without the index's word that nobody was told of it, it may be a stored chunk whose header went bad.
+      damage(place(pack_, tail), bytes + " at the end are no record");
+      return {};
+    }
+    damage(place(pack_, tail), "a torn tail of " + bytes + " is cut off");
+    change.scanned[pack_] = tail;
+    return file_->truncate(tail);
+  }
+
+  /// Records are not appended to a tail that is kept: a header in it that claims more bytes than there were would
+  /// take them for its payload.
+  Result<void> begin_next_pack(IndexChange& change) {
+    COFFER_DO(files_.create(pack_ + 1));
+    COFFER_DO(files_.sync_folder());
+    change.scanned[pack_ + 1] = kPackHeaderBytes;
+    return {};
   }
 
   /// A pack whose header cannot be read is read all the same: its name has the number.
@@ -77,6 +101,7 @@ class Catcher {
     // The last record that is still named may reach beyond the end: all of the pack is read again.
     COFFER_DO(index_.forget_from(pack_, 0));
     verify_ = true;
+    is_known_ = false;
     COFFER_DO(check_header());
     return scan(kPackHeaderBytes, std::max<std::uint64_t>(file_bytes, kPackHeaderBytes));
   }
@@ -135,12 +160,10 @@ class Catcher {
     return {};
   }
 
-  Result<void> write_rows(std::uint64_t scanned) {
-    IndexChange change;
+  Result<void> write_rows(IndexChange change) {
     for (const auto& [id, at] : batch_) change.added.push_back({.id = id, .at = at});
     std::ranges::sort(change.added, {}, [](const Entry& entry) { return entry.at.offset; });
     change.removed = std::move(moved_);
-    change.scanned[pack_] = scanned;
     return index_.apply(change);
   }
 
@@ -153,6 +176,8 @@ class Catcher {
   PackFiles& files_;
   const std::uint64_t pack_;
   const Rot rot_;
+  bool is_last_ = false;
+  bool is_known_ = false;  ///< The index says up to where the pack is stored.
   bool may_be_unsynced_ = false;
   bool verify_ = false;
   ScanReport& report_;

@@ -12,9 +12,9 @@
 
 namespace coffer::pack {
 
-/// Opens the index of a folder that the caller has locked, making it anew where it is damaged, reads what it has not
-/// seen of the packs, cuts torn tails off, and carries out removals that were decided on. Afterwards all that the
-/// index names is on stable storage. `report` gains what was found beyond the index.
+/// Opens the index of a folder that the caller has locked, making it anew where it is damaged, carries out removals
+/// that were decided on, reads what it has not seen of the packs, and cuts off or keeps torn tails (PACKS.md).
+/// Afterwards all that the index names is on stable storage. `report` gains what was found beyond the index.
 Result<std::unique_ptr<Index>> open_index(os::Disk& disk, const std::string& folder, PackFiles& files,
                                           ScanReport& report);
 

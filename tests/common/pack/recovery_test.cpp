@@ -43,11 +43,13 @@ TEST(PackRecovery, CutsATornTailOffWhereverItIsTorn) {
   const std::vector<Chunk> chunks = random_chunks(3, 30);
   append_and_die(dir.path(), chunks);
   const Bytes whole = file_bytes(first_pack(dir.path()));
+  const Bytes index = file_bytes(dir / "index.db");
   const std::uint64_t last_at = kPackHeaderBytes + 2 * (kRecordHeaderBytes + 30);
   ASSERT_EQ(whole.size(), last_at + kRecordHeaderBytes + 30);
   for (std::uint64_t size = last_at; size < whole.size(); ++size) {
     SCOPED_TRACE(size);
     delete_index(dir.path());
+    write_file(dir / "index.db", index);
     write_file(first_pack(dir.path()), ByteView(whole).first(size));
     const auto store = open_store(dir.path());
     EXPECT_TRUE(is_whole(*store, chunks[0]));
@@ -57,6 +59,48 @@ TEST(PackRecovery, CutsATornTailOffWhereverItIsTorn) {
     append_all(*store, {chunks[2]});
     EXPECT_TRUE(is_whole(*store, chunks[2]));
   }
+}
+
+// Claim: without an index, a record at the end whose header cannot be read is kept, whatever is appended later, and is
+// there again once its header is mended.
+TEST(PackRecovery, CutsNothingOffWhereTheIndexWasLost) {
+  for (const bool by_person : {false, true}) {
+    SCOPED_TRACE(by_person);
+    const TempDir dir(testing::in_memory());
+    const std::vector<Chunk> chunks = random_chunks(6);
+    const PackOptions small{.pack_bytes_max = 1000};  // Two records to a pack.
+    const std::string second_pack = dir / "00000002.pack";
+    append_all(*open_store(dir.path(), os::real_disk(), small), {chunks[0], chunks[1], chunks[2], chunks[3]});
+    for (const std::string& pack : {first_pack(dir.path()), second_pack}) flip_byte(pack, record_at(1) + 4);
+    delete_index(dir.path());
+    if (by_person) {
+      EXPECT_EQ(PackStore::rebuild_index(os::real_disk(), dir.path())->damage.size(), 2u);
+    }
+    for (const std::size_t later : {4, 5}) {
+      const auto store = open_store(dir.path());
+      for (const std::size_t i : {0, 2}) EXPECT_TRUE(is_whole(*store, chunks[i]));
+      for (const std::size_t i : {1, 3}) EXPECT_TRUE(is_absent(*store, chunks[i]));
+      append_all(*store, {chunks[later]});
+      EXPECT_EQ(store->check(true)->damage.size(), 2u);
+      EXPECT_EQ(file_bytes(first_pack(dir.path())).size(), record_at(2));
+      EXPECT_EQ(file_bytes(second_pack).size(), record_at(2));
+    }
+
+    for (const std::string& pack : {first_pack(dir.path()), second_pack}) flip_byte(pack, record_at(1) + 4);
+    EXPECT_EQ(PackStore::rebuild_index(os::real_disk(), dir.path())->chunks, 6u);
+    const auto store = open_store(dir.path());
+    for (const Chunk& chunk : chunks) EXPECT_TRUE(is_whole(*store, chunk));
+    EXPECT_TRUE(store->check(true)->damage.empty());
+  }
+}
+
+TEST(PackRecovery, CutsATornTailOffAPackThatNothingWasSyncedIn) {
+  const TempDir dir(testing::in_memory());
+  append_and_die(dir.path(), {random_chunk(1)});
+  ASSERT_TRUE(os::real_disk().open(first_pack(dir.path()), os::Open::write).value()->truncate(record_at(1) - 1));
+  const auto store = open_store(dir.path());
+  EXPECT_EQ(file_bytes(first_pack(dir.path())).size(), record_at(0));
+  EXPECT_TRUE(store->check(true)->damage.empty());
 }
 
 // Claim: after a failed fsync, what open() finds and names is on stable storage.
