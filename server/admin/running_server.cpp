@@ -48,6 +48,7 @@ struct RunningServer::State {
   explicit State(ServerFolder folder_in, RunLock lock_in) : folder(std::move(folder_in)), lock(std::move(lock_in)) {}
 
   ServerFolder folder;
+  bool recheck_is_due = false;  // Of the thread that looks at the accounts.
   RunLock lock;
   Address address;
   std::optional<tls::Authority> authority;
@@ -134,7 +135,8 @@ const Address& RunningServer::address() const { return state_->address; }
 void RunningServer::look_at_accounts() {
   const auto changed = state_->watch->changed();
   if (!changed) return log::error("accounts unreadable", {{"what", changed.error().what}});
-  if (*changed) state_->service->recheck();
+  // A change that could not be looked at in full is looked at again, or a revocation would be lost.
+  if (*changed || state_->recheck_is_due) state_->recheck_is_due = !state_->service->recheck();
   state_->service->end_expired();
 }
 

@@ -43,9 +43,10 @@ Result<std::int64_t> note_chunks(db::Database& db, const object::Commit& commit,
   return growth;
 }
 
-Result<std::uint64_t> grow_total(db::Database& db, std::int64_t growth) {
-  COFFER_TRY(db::Statement grow, db.prepare("UPDATE total SET chunks = chunks + ? RETURNING chunks"));
-  COFFER_TRY(const bool row, grow.bind(1, growth).step());
+Result<std::uint64_t> grow_total(db::Database& db, std::int64_t growth, std::size_t commit_bytes) {
+  COFFER_TRY(db::Statement grow,
+             db.prepare("UPDATE total SET chunks = chunks + ?, log_bytes = log_bytes + ? RETURNING chunks"));
+  COFFER_TRY(const bool row, grow.bind(1, growth).bind(2, static_cast<std::int64_t>(commit_bytes)).step());
   if (!row || grow.integer(0) < 0) return Error{Fault::corrupt, 0, "the log's count of chunks is damaged"};
   return static_cast<std::uint64_t>(grow.integer(0));
 }
@@ -59,7 +60,8 @@ Result<void> put_commit(db::Database& db, std::uint64_t seq, const object::Commi
 
 }  // namespace
 
-Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, const IsStored& is_stored) {
+Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, const IsStored& is_stored,
+                            std::uint64_t log_bytes_max) {
   auto decoded = object::decode_commit(bytes);
   if (!decoded) return refused(EINVAL, std::move(decoded).error().what);
   const object::Commit commit = *std::move(decoded);
@@ -84,11 +86,13 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
     if (state_->holder != client || commit.epoch != state_->epoch) {
       return refused(EROFS, "the commit was not made under the vault's current lease");
     }
+    COFFER_TRY(const std::uint64_t log_bytes, state_->log_bytes());
+    if (log_bytes + bytes.size() > log_bytes_max) return Error{Fault::full, EDQUOT, "the vault's quota is used up"};
     COFFER_DO(check_stored(commit.added, is_stored));
 
     const std::int64_t now_ns = state_->clock.now().time_since_epoch().count();
     COFFER_TRY(const std::int64_t growth, note_chunks(db, commit, now_ns));
-    COFFER_TRY(const std::uint64_t chunk_count, grow_total(db, growth));
+    COFFER_TRY(const std::uint64_t chunk_count, grow_total(db, growth, bytes.size()));
     object::Receipt receipt{.vault = commit.vault,
                             .seq = commit.seq,
                             .hash = hash,

@@ -32,17 +32,26 @@ Result<void> OpLog::State::save_lease(std::uint64_t new_epoch, const std::option
   return {};
 }
 
+Result<Lease> OpLog::State::acquire_lease(const object::ClientId& client, bool force) {
+  const os::SteadyTime now = clock.steady();
+  const bool held_by_other = holder && *holder != client && now < lease_end;
+  if (held_by_other && !force) {
+    const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(lease_end - now);
+    return Lease{.granted = false, .epoch = epoch, .ttl = ttl, .holder = *holder};
+  }
+  COFFER_DO(save_lease(epoch + 1, client));
+  lease_end = now + limits::kLeaseTime;
+  return Lease{.granted = true, .epoch = epoch, .ttl = limits::kLeaseTime, .holder = client};
+}
+
 Result<Lease> OpLog::acquire_lease(const object::ClientId& client, bool force) {
   const MutexLock lock(state_->mutex);
-  const os::SteadyTime now = state_->clock.steady();
-  const bool held_by_other = state_->holder && *state_->holder != client && now < state_->lease_end;
-  if (held_by_other && !force) {
-    const auto ttl = std::chrono::duration_cast<std::chrono::milliseconds>(state_->lease_end - now);
-    return Lease{.granted = false, .epoch = state_->epoch, .ttl = ttl, .holder = *state_->holder};
-  }
-  COFFER_DO(state_->save_lease(state_->epoch + 1, client));
-  state_->lease_end = now + limits::kLeaseTime;
-  return Lease{.granted = true, .epoch = state_->epoch, .ttl = limits::kLeaseTime, .holder = client};
+  return state_->acquire_lease(client, force);
+}
+
+Result<Lease> OpLog::take_lease_from(const Lease& held, const object::ClientId& client) {
+  const MutexLock lock(state_->mutex);
+  return state_->acquire_lease(client, state_->holder == held.holder && state_->epoch == held.epoch);
 }
 
 Result<std::chrono::milliseconds> OpLog::renew_lease(const object::ClientId& client, std::uint64_t epoch) {

@@ -21,6 +21,12 @@ constexpr const char* kSchema = R"sql(
   INSERT INTO total VALUES(1, 0);
 )sql";
 
+// The log counts against the vault's quota.
+constexpr const char* kCountBytes = R"sql(
+  ALTER TABLE total ADD COLUMN log_bytes INTEGER NOT NULL DEFAULT 0;
+  UPDATE total SET log_bytes = (SELECT coalesce(sum(length(bytes)), 0) FROM log_commit);
+)sql";
+
 }  // namespace
 
 OpLog::OpLog(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -29,7 +35,7 @@ OpLog::~OpLog() = default;
 Result<std::unique_ptr<OpLog>> OpLog::open(const std::string& path, const object::VaultId& vault,
                                            const crypto::SigningKey& key, os::Clock& clock) {
   COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full}));
-  COFFER_DO(db.migrate({kSchema}));
+  COFFER_DO(db.migrate({kSchema, kCountBytes}));
   auto state = std::make_unique<State>(std::move(db), vault, key, clock);
   {
     const MutexLock lock(state->mutex);
@@ -41,6 +47,18 @@ Result<std::unique_ptr<OpLog>> OpLog::open(const std::string& path, const object
 Result<Head> OpLog::head() {
   const MutexLock lock(state_->mutex);
   return state_->head();
+}
+
+Result<std::uint64_t> OpLog::log_bytes() {
+  const MutexLock lock(state_->mutex);
+  return state_->log_bytes();
+}
+
+Result<std::uint64_t> OpLog::State::log_bytes() {
+  COFFER_TRY(db::Statement total, db.prepare("SELECT log_bytes FROM total"));
+  COFFER_TRY(const bool found, total.step());
+  if (!found) return Error{Fault::corrupt, 0, "the log has no row of totals"};
+  return static_cast<std::uint64_t>(total.integer(0));
 }
 
 Result<Head> OpLog::State::head() {

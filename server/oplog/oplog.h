@@ -22,6 +22,7 @@ namespace coffer::oplog {
 
 inline constexpr std::size_t kKeySlotsMax = 16;
 inline constexpr std::size_t kKeySlotBytesMax = 4096;
+inline constexpr std::uint64_t kNoLogLimit = ~std::uint64_t{0};
 
 struct Head {
   std::uint64_t seq = 0;  ///< 0: the log is empty, and `hash` zeros.
@@ -60,7 +61,11 @@ class OpLog {
   /// Appends the commit of `client` and returns the encoded receipt; the same bytes again return the same receipt.
   /// Fault::refused: EINVAL not a commit of this vault; ESTALE not the next one; EROFS not under the current lease;
   /// ENOENT names a chunk that is not stored.
-  Result<Bytes> append(ByteView commit, const object::ClientId& client, const IsStored& is_stored);
+  /// Fault::full with EDQUOT where the log would grow beyond `log_bytes_max`.
+  Result<Bytes> append(ByteView commit, const object::ClientId& client, const IsStored& is_stored,
+                       std::uint64_t log_bytes_max = kNoLogLimit);
+  /// Bytes of all commits.
+  Result<std::uint64_t> log_bytes();
   Result<Head> head();
   /// Commits from `from_seq` on while they fit into `bytes_max`; the first one in any case.
   Result<Page> read(std::uint64_t from_seq, std::uint64_t bytes_max);
@@ -70,6 +75,8 @@ class OpLog {
   /// Granted where nobody holds the lease, where it is over, where it is the client's own, or with `force`. Each
   /// grant has a higher epoch than all before.
   Result<Lease> acquire_lease(const object::ClientId& client, bool force);
+  /// Granted also where `held` is the lease as it stands: its holder can no longer write.
+  Result<Lease> take_lease_from(const Lease& held, const object::ClientId& client);
   /// Fault::refused with EROFS unless the client holds the lease under this epoch; so does release_lease().
   Result<std::chrono::milliseconds> renew_lease(const object::ClientId& client, std::uint64_t epoch);
   Result<void> release_lease(const object::ClientId& client, std::uint64_t epoch);

@@ -24,7 +24,9 @@ struct OpLog::State {
   os::SteadyTime lease_end GUARDED_BY(mutex);
 
   Result<Head> head() REQUIRES(mutex);
+  Result<std::uint64_t> log_bytes() REQUIRES(mutex);
   Result<void> load_lease() REQUIRES(mutex);
+  Result<Lease> acquire_lease(const object::ClientId& client, bool force) REQUIRES(mutex);
   Result<void> save_lease(std::uint64_t new_epoch, const std::optional<object::ClientId>& new_holder) REQUIRES(mutex);
 };
 

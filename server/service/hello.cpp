@@ -24,7 +24,6 @@ Result<Welcome> welcome(Service& service, const rpc::PeerIdentity& peer, const s
   COFFER_TRY(accounts::Client client, parts.accounts.admit(peer.fingerprint, peer.client));
   Welcome welcome;
   COFFER_TRY(welcome.access, access_to(std::move(client), wanted));
-  COFFER_DO(service.check_connection_count(welcome.access.client.id));
   if (wanted) {
     COFFER_TRY(welcome.vault, parts.vaults.open(*wanted));
   }
@@ -65,7 +64,12 @@ Answer hello(Call call) {
   log::info("client connected", {{"remote", call.session->remote()},
                                  {"client", welcome.access.client.name},
                                  {"program", hello.program().substr(0, 64)}});
-  call.connection->begin(std::move(welcome.access), std::move(welcome.vault));
+  COFFER_CO_DO(service.begin(*call.connection, std::move(welcome.access), std::move(welcome.vault)));
+  // The accounts may have changed between the look above and now, when a change no longer passes the connection by.
+  auto look_again = [&service, connection = call.connection]() -> Result<bool> {
+    return service.recheck(*connection) ? Result<bool>(true) : Error{Fault::offline, EAGAIN, "accounts unreadable"};
+  };
+  COFFER_CO_DO(co_await on_disk(service.disk(), std::move(look_again)));
   co_return reply_to(call, done);
 }
 

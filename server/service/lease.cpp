@@ -17,7 +17,7 @@ Result<Outcome> acquire(accounts::Accounts& accounts, oplog::OpLog& log, const o
   outcome.holder_name = holder.value_or("");
   // A client that was revoked cannot write any more: nobody need wait for its lease to end.
   if (!holder) {
-    COFFER_TRY(outcome.lease, log.acquire_lease(client, true));
+    COFFER_TRY(outcome.lease, log.take_lease_from(outcome.lease, client));
   }
   return outcome;
 }

@@ -35,7 +35,9 @@ boost::asio::awaitable<Result<void>> wait_for_room(Call& call, OpenVault& vault)
 
 /// Whether the vault's quota allows for the chunk. One that is stored already takes nothing.
 Result<void> check_quota(OpenVault& vault, std::uint64_t quota_bytes, const object::ChunkId& id, std::uint64_t bytes) {
-  if (quota_bytes == 0 || vault.chunks->used_bytes() + bytes <= quota_bytes) return {};
+  if (quota_bytes == 0) return {};
+  COFFER_TRY(const std::uint64_t log_bytes, vault.log->log_bytes());
+  if (vault.chunks->used_bytes() + log_bytes + bytes <= quota_bytes) return {};
   COFFER_TRY(const store::Held held, vault.chunks->find(id));
   if (held.stored) return {};
   return Error{Fault::full, EDQUOT, "the vault's quota is used up"};

@@ -66,14 +66,18 @@ void Service::closed(rpc::Session& session) {
   }
 }
 
-Result<void> Service::check_connection_count(const object::ClientId& client) const {
-  const MutexLock lock(mutex_);
+Result<void> Service::begin(Connection& connection, Access access, std::shared_ptr<OpenVault> vault) {
+  const MutexLock lock(
+      mutex_);  // Counted and marked in one step: hellos that come at once are no way around the limit.
   std::size_t count = 0;
-  for (const auto& [number, connection] : connections_) {
-    if (connection->has_begun() && connection->access().client.id == client) ++count;
+  for (const auto& [number, other] : connections_) {
+    if (other->has_begun() && other->access().client.id == access.client.id) ++count;
   }
-  if (count < options_.connections_per_client_max) return {};
-  return Error{Fault::offline, EAGAIN, "the client has too many connections"};
+  if (count >= options_.connections_per_client_max) {
+    return Error{Fault::offline, EAGAIN, "the client has too many connections"};
+  }
+  connection.begin(std::move(access), std::move(vault));
+  return {};
 }
 
 std::vector<std::shared_ptr<Connection>> Service::connections() const {
@@ -83,8 +87,10 @@ std::vector<std::shared_ptr<Connection>> Service::connections() const {
   return all;
 }
 
-void Service::recheck() {
-  for (const auto& connection : connections()) recheck(*connection);
+bool Service::recheck() {
+  bool all_decided = true;
+  for (const auto& connection : connections()) all_decided = recheck(*connection) && all_decided;
+  return all_decided;
 }
 
 void Service::end_expired() {
@@ -96,21 +102,26 @@ void Service::end_expired() {
   }
 }
 
-void Service::recheck(Connection& connection) {
+bool Service::recheck(Connection& connection) {
   const auto session = connection.session();
-  if (session == nullptr || !session->peer()) return;
+  if (session == nullptr || !session->peer()) return true;
   const rpc::PeerIdentity& peer = *session->peer();
   auto client = parts_.accounts.admit(peer.fingerprint, peer.client);
   if (!client) {
-    if (client.error().fault == Fault::refused) session->close(std::move(client).error());
-    return;
+    const bool is_decided = client.error().fault == Fault::refused;
+    if (is_decided) session->close(std::move(client).error());
+    return is_decided;
   }
-  if (!connection.has_begun()) return;
+  if (!connection.has_begun()) return true;
   std::optional<object::VaultId> vault;
   if (const auto& grant = connection.access().grant) vault = grant->vault.id;
   auto access = access_to(*std::move(client), vault);
-  if (!access) return session->close(std::move(access).error());
-  connection.set_access(*std::move(access));
+  if (access) {
+    connection.set_access(*std::move(access));
+  } else {
+    session->close(std::move(access).error());
+  }
+  return true;
 }
 
 void Service::stop() {

@@ -55,8 +55,10 @@ class Service : public rpc::Handler {
   void closed(rpc::Session& session) override;
 
   /// Asks the accounts about every connection again: ends those of clients that were revoked or lost their grant,
-  /// tells the others what has changed. Blocks for the disk; not on an io thread.
-  void recheck();
+  /// tells the others what has changed. False where the accounts could not be asked about all of them: ask again
+  /// soon. Blocks for the disk; not on an io thread.
+  bool recheck();
+  bool recheck(Connection& connection);
   /// Ends connections whose certificate has expired since they began.
   void end_expired();
   /// Ends what waits; further requests that would wait are answered at once.
@@ -67,13 +69,12 @@ class Service : public rpc::Handler {
   const ServiceOptions& options() const { return options_; }
   boost::asio::thread_pool& disk() { return disk_; }
   bool is_stopping() const { return stopping_; }
-  /// Fault::offline where the client has too many connections already.
-  Result<void> check_connection_count(const object::ClientId& client) const;
+  /// Marks the connection as begun. Fault::offline where its client has too many connections already.
+  Result<void> begin(Connection& connection, Access access, std::shared_ptr<OpenVault> vault);
 
  private:
   std::shared_ptr<Connection> connection_of(const std::shared_ptr<rpc::Session>& session);
   std::vector<std::shared_ptr<Connection>> connections() const;
-  void recheck(Connection& connection);
 
   Parts parts_;
   const ServiceOptions options_;

@@ -9,12 +9,33 @@ VaultSet::VaultSet(std::string folder, os::Disk& disk, const crypto::SigningKey&
     : folder_(std::move(folder)), disk_(disk), receipt_key_(receipt_key), clock_(clock), writers_(writers) {}
 
 Result<std::shared_ptr<OpenVault>> VaultSet::open(const object::VaultId& id) {
-  const MutexLock lock(mutex_);
-  if (const auto found = vaults_.find(id); found != vaults_.end()) return found->second;
+  std::shared_ptr<Slot> slot;
+  {
+    const MutexLock lock(mutex_);
+    std::shared_ptr<Slot>& known = slots_[id];
+    if (known == nullptr) known = std::make_shared<Slot>();
+    slot = known;
+  }
+  const MutexLock lock(slot->mutex);
+  if (slot->vault != nullptr) return slot->vault;
   auto made = make(id);
   if (!made) return std::move(made).error().in("vault " + object::short_hex(id.bytes()));
-  vaults_.emplace(id, *made);
+  slot->vault = *made;
   return made;
+}
+
+std::vector<std::shared_ptr<OpenVault>> VaultSet::all_open() {
+  std::vector<std::shared_ptr<Slot>> slots;
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& [id, slot] : slots_) slots.push_back(slot);
+  }
+  std::vector<std::shared_ptr<OpenVault>> open;
+  for (const auto& slot : slots) {
+    const MutexLock lock(slot->mutex);
+    if (slot->vault != nullptr) open.push_back(slot->vault);
+  }
+  return open;
 }
 
 Result<std::shared_ptr<OpenVault>> VaultSet::make(const object::VaultId& id) {
@@ -33,16 +54,14 @@ Result<std::shared_ptr<OpenVault>> VaultSet::make(const object::VaultId& id) {
 }
 
 void VaultSet::wake_all() {
-  const MutexLock lock(mutex_);
-  for (const auto& [id, vault] : vaults_) {
+  for (const auto& vault : all_open()) {
     vault->appended.happened();
     vault->room.happened();
   }
 }
 
 void VaultSet::close() {
-  const MutexLock lock(mutex_);
-  for (const auto& [id, vault] : vaults_) vault->chunks->close();
+  for (const auto& vault : all_open()) vault->chunks->close();
 }
 
 }  // namespace coffer::service

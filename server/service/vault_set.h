@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "common/base/mutex.h"
 #include "common/crypto/sign.h"
@@ -47,8 +48,15 @@ class VaultSet {
   os::Clock& clock_;
   store::WriterPool& writers_;
 
-  Mutex mutex_;  ///< Held while a vault is opened: it is opened once.
-  std::unordered_map<object::VaultId, std::shared_ptr<OpenVault>> vaults_ GUARDED_BY(mutex_);
+  /// One vault; its mutex is held while it is opened, which may take a whole scan of its packs.
+  struct Slot {
+    Mutex mutex;
+    std::shared_ptr<OpenVault> vault GUARDED_BY(mutex);
+  };
+  std::vector<std::shared_ptr<OpenVault>> all_open();
+
+  Mutex mutex_;  ///< Not held while a vault is opened: others go on.
+  std::unordered_map<object::VaultId, std::shared_ptr<Slot>> slots_ GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::service

@@ -245,6 +245,34 @@ TEST_F(OpLogTest, GivesTheLeaseByForceAndAfterARelease) {
   EXPECT_GT(log_->acquire_lease(kAlice, false)->epoch, forced.epoch);
 }
 
+TEST_F(OpLogTest, TakesALeaseOnlyFromTheHolderThatWasSeen) {
+  lease(kAlice);
+  const auto seen = log_->acquire_lease(kBob, false);
+  ASSERT_TRUE(seen);
+  ASSERT_FALSE(seen->granted);
+  lease(kAlice);  // The same holder, under a higher epoch: it came back in the meantime.
+  const auto late = log_->take_lease_from(*seen, kBob);
+  ASSERT_TRUE(late);
+  EXPECT_FALSE(late->granted);
+  const auto in_time = log_->take_lease_from(*late, kBob);
+  ASSERT_TRUE(in_time);
+  EXPECT_TRUE(in_time->granted);
+}
+
+TEST_F(OpLogTest, GrowsNoFurtherThanItMay) {
+  const auto first = next(lease(), {chunk(1)});
+  const std::uint64_t commit_bytes = object::encode(first).size();
+  ASSERT_TRUE(append(first));
+  EXPECT_EQ(*log_->log_bytes(), commit_bytes);
+  const auto is_stored = [](const object::ChunkId&) -> Result<bool> { return true; };
+  const Bytes second = object::encode(next(1));
+  const auto refused = log_->append(second, kAlice, is_stored, commit_bytes + second.size() - 1);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault, Fault::full);
+  EXPECT_EQ(refused.error().code, EDQUOT);
+  EXPECT_TRUE(log_->append(second, kAlice, is_stored, commit_bytes + second.size()));
+}
+
 TEST_F(OpLogTest, HoldsALeaseForItsWholeTimeAfterARestart) {
   const std::uint64_t epoch = log_->acquire_lease(kAlice, false)->epoch;
   clock_.time += 1h;
