@@ -79,6 +79,7 @@ Result<int> init(const InitOptions& options) {
   // Last: a folder with a configuration is a whole server.
   COFFER_DO(write_text(folder.configuration(), configuration_text(configuration)));
   COFFER_DO(disk.sync_folder(options.dir));
+  COFFER_DO(disk.sync_folder(fs::absolute(options.dir).parent_path().string()));  // Its own name, too.
   say_what_next(options.dir, configuration);
   return kExitDone;
 }

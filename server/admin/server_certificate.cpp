@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "common/base/log.h"
+#include "common/crypto/wipe.h"
 #include "common/os/clock.h"
 #include "common/os/disk.h"
 
@@ -55,14 +56,24 @@ Result<void> ensure_server_certificate(const ServerFolder& folder, const tls::Au
     // Made elsewhere, or damaged: what someone put there on purpose is not ours to replace.
     return Error{facts.error()}.in("tls/server.pem; remove it and tls/server.key to have new ones made");
   }
-  const tls::KeyAndCsr made = tls::make_key_pair_and_csr(names.front());
+  // A key that is there stays: a kill between two new files would leave a key and a certificate that do not fit.
+  Bytes csr_der;
+  if (std::filesystem::exists(files.key)) {
+    COFFER_TRY(std::string key, read_text(files.key));
+    Result<Bytes> csr = tls::make_csr(as_bytes(key), names.front());
+    crypto::wipe(std::as_writable_bytes(std::span(key)));
+    COFFER_TRY(csr_der, std::move(csr));
+  } else {
+    tls::KeyAndCsr made = tls::make_key_pair_and_csr(names.front());
+    COFFER_DO(write_text(files.key, as_text(std::as_const(made.key_pem).bytes())));
+    csr_der = std::move(made.csr_der);
+  }
   const tls::NewCertificate wanted{.common_name = names.front(),
                                    .purpose = tls::Purpose::server,
                                    .hosts = names,
                                    .uris = {},
                                    .validity = tls::valid_for(os::real_clock(), kLifetime)};
-  COFFER_TRY(const std::string pem, tls::issue_certificate(authority, made.csr_der, wanted));
-  COFFER_DO(write_text(files.key, as_text(made.key_pem.bytes())));
+  COFFER_TRY(const std::string pem, tls::issue_certificate(authority, csr_der, wanted));
   return write_text(files.certificate, pem);
 }
 
