@@ -247,6 +247,14 @@ bool Spool::contains(const object::ChunkId& id) const {
   return found != state_->entries.end() && found->second.stage == State::Stage::here;
 }
 
+void Spool::owe(const object::ChunkId& id) {
+  const MutexLock lock(state_->mutex);
+  const auto found = state_->entries.find(id);
+  if (found == state_->entries.end() || found->second.stage == State::Stage::leaving || found->second.is_owed) return;
+  found->second.is_owed = true;
+  state_->owed += found->second.bytes;
+}
+
 void Spool::release(const object::ChunkId& id) {
   const MutexLock lock(state_->mutex);
   const auto found = state_->entries.find(id);
@@ -266,7 +274,10 @@ Result<void> Spool::drop(const object::ChunkId& id) {
   return state_->remove({id});
 }
 
-Result<void> Spool::clear() { return state_->evict_down_to(0); }
+Result<void> Spool::clear() {
+  COFFER_DO(state_->evict_down_to(0));
+  return state_->packs->sync();  // The disk space comes back with it.
+}
 
 Result<void> Spool::sync() { return state_->packs->sync(); }
 

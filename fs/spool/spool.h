@@ -80,6 +80,8 @@ class Spool {
   Result<Bytes> get_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes);
   bool contains(const object::ChunkId& id) const;
 
+  /// The server has lost it: from now on it is kept whatever comes. Nothing where it is absent.
+  void owe(const object::ChunkId& id);
   /// The server has stored it: from now on it is cache. Nothing where it is absent.
   void release(const object::ChunkId& id);
   /// No file needs it, or it is damaged: gone at once, owed or not. Nothing where it is absent.
