@@ -201,13 +201,15 @@ Result<void> Committer::State::make_room(InodeId inode) {
 /// A chunk that is owed and is not in the spool is lost: a power cut, or damage to the local disk.
 Result<void> Committer::State::look_for_owed_chunks() {
   COFFER_TRY(const std::vector<ChunkRow> owed, parts.tree.owed_chunks(kOwedChunksMax, [](ChunkKey) { return false; }));
+  std::vector<ChunkKey> lost;
   for (const ChunkRow& chunk : owed) {
     if (parts.spool.contains(chunk.id)) continue;
     log::error("owed chunk lost", {{"chunk", chunk.id.hex()}});
+    lost.push_back(chunk.key);
     const MutexLock lock(damage_mutex);
     damage.push_back("chunk " + chunk.id.hex() + ": owed to the server and lost from the spool");
   }
-  return {};
+  return lost.empty() ? Result<void>() : parts.tree.forget_pieces(lost);
 }
 
 // ---- the Committer -------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "common/base/check.h"
@@ -52,6 +53,7 @@ Result<std::vector<std::string>> OpenChunks::recover() {
     }
     if (!live.empty() && live.back().end > chunk->plain.size()) {
       chunk->is_damaged = true;
+      COFFER_DO(parts_.tree.forget_pieces(std::span(&row.key, 1)));
       damage.push_back("open chunk " + std::to_string(row.key.value()) + ": its staging file is lost or damaged");
       log::error("staged bytes lost", {{"chunk", row.key.value()}, {"staged_bytes", chunk->plain.size()}});
     }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -144,7 +145,10 @@ Result<Frame> Fetcher::State::frame(const ChunkRow& chunk, std::size_t index, co
   if (spooled || (spooled.error().fault != Fault::corrupt && !is_absent(spooled.error()))) return spooled;
   if (spooled.error().fault == Fault::corrupt) {
     log::error("chunk damaged in the spool", {{"chunk", chunk.id.hex()}});
-    if (chunk.state == ChunkState::spooled) return spooled;  // The only copy: nobody has a better one.
+    if (chunk.state == ChunkState::spooled) {  // The only copy: nobody has a better one.
+      COFFER_DO(parts.tree.forget_pieces(std::span(&chunk.key, 1)));
+      return spooled;
+    }
     if (auto dropped = parts.spool.drop(chunk.id); !dropped) return std::move(dropped).error();
   }
 
@@ -157,6 +161,7 @@ Result<Frame> Fetcher::State::frame(const ChunkRow& chunk, std::size_t index, co
   if (!is_absent(sealed.error()) && sealed.error().fault != Fault::corrupt) return std::move(sealed).error();
   if (is_gone(chunk.key)) return answer(ESTALE);
   log::error("no good copy of a chunk", {{"chunk", chunk.id.hex()}, {"error", sealed.error().what}});
+  COFFER_DO(parts.tree.forget_pieces(std::span(&chunk.key, 1)));
   return Error{Fault::corrupt, EIO, "chunk " + chunk.id.hex() + ": the server has no good copy"};
 }
 

@@ -165,6 +165,11 @@ Result<std::optional<PieceAt>> Store::find_piece(const PieceId& piece) {
   return found;
 }
 
+Result<void> Store::forget_pieces(std::span<const ChunkKey> chunks) {
+  for (const ChunkKey chunk : chunks) COFFER_DO(connection_.run("DELETE FROM piece WHERE chunk = ?", chunk));
+  return {};
+}
+
 Result<std::vector<Range>> Store::live_ranges(ChunkKey chunk) {
   std::vector<Range> live = keeps_.ranges(chunk);
   COFFER_DO(for_each(connection_.query("SELECT e.chunk_offset, e.bytes FROM extent e WHERE e.chunk = ?", chunk),

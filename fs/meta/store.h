@@ -90,6 +90,7 @@ class Store {
   /// After the transaction of record(): the keeps that it used up.
   void use_up_keeps(const Content& content);
   Result<std::optional<PieceAt>> find_piece(const PieceId& piece);
+  Result<void> forget_pieces(std::span<const ChunkKey> chunks);
   void keep(const PieceAt& piece) { keeps_.keep(piece); }
   void let_go(const PieceAt& piece) { keeps_.let_go(piece); }
   void let_go(ChunkKey chunk) { keeps_.let_go(chunk); }

@@ -176,6 +176,9 @@ Result<Mark> Tree::record(InodeId inode, const Content& content) {
 Result<std::optional<PieceAt>> Tree::find_piece(const PieceId& piece) {
   return impl_->with_store([&](Store& store) { return store.find_piece(piece); });
 }
+Result<void> Tree::forget_pieces(std::span<const ChunkKey> chunks) {
+  return impl_->write([&](Store& store) { return store.forget_pieces(chunks); });
+}
 void Tree::keep(const PieceAt& piece) {
   impl_->with_store([&](Store& store) { store.keep(piece); });
 }

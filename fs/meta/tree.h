@@ -109,7 +109,11 @@ class Tree {
 
   /// A found piece is kept: its chunk stays, and its bytes count as live, until a record() uses it or let_go().
   Result<std::optional<PieceAt>> find_piece(const PieceId& piece);
-  /// Keeps bytes that were appended to an open chunk and are not recorded yet; used up as those of find_piece().
+  /// These chunks were found lost or damaged: none of their pieces is found any more, so that writing the same content
+  /// again makes new chunks. Files that use them keep their extents.
+  Result<void> forget_pieces(std::span<const ChunkKey> chunks);
+  /// Keeps bytes of a chunk that an extent is about to name, such as those appended to an open chunk and not recorded
+  /// yet; used up as those of find_piece().
   void keep(const PieceAt& piece);
   void let_go(const PieceAt& piece);
   /// Ends the keep of the whole chunk that add_open_chunk() and add_spooled_chunk() begin, where neither record() nor

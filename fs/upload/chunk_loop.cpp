@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "common/base/log.h"
@@ -154,6 +155,9 @@ void ChunkLoop::send(const ChunkRow& chunk) {
   if (!sealed) {
     if (!parts_.tree.chunk(chunk.key)) return;  // Nobody needs it any more: its file is gone.
     log::error("spool_chunk_unreadable", {{"chunk", chunk.id.hex()}, {"why", sealed.error().what}});
+    if (Result<void> forgotten = parts_.tree.forget_pieces(std::span(&chunk.key, 1)); !forgotten) {
+      log::warn("pieces_not_forgotten", {{"why", forgotten.error().what}});  // The next try does it.
+    }
     troubled_[chunk.key].retry_at = steady_clock::now() + kTroubledPause;
     state_->set_problem(problem_of(chunk),
                         {Fault::corrupt, EIO,

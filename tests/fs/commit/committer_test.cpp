@@ -186,7 +186,8 @@ TEST(Committer, LosesNothingThatWasFlushedWhenItIsKilled) {
 
 TEST(Committer, SaysWhichBytesAreLostWithAStagingFile) {
   Pipeline pipeline;
-  const InodeId inode = pipeline.copy_in("small", dump_text(3000, 2));
+  const Bytes text = dump_text(30'000, 2);
+  const InodeId inode = pipeline.copy_in("small", text);
   pipeline.close();
   for (const auto& file : std::filesystem::directory_iterator(pipeline.folder() / "staging")) {
     std::filesystem::resize_file(file.path(), 100);
@@ -196,6 +197,9 @@ TEST(Committer, SaysWhichBytesAreLostWithAStagingFile) {
   const auto content = pipeline.read_all(inode);
   ASSERT_FALSE(content);
   EXPECT_EQ(content.error().fault, Fault::corrupt);
+  const auto again = pipeline.read_all(pipeline.copy_in("again", text));
+  ASSERT_TRUE(again) << "the same content is not looked for in the lost chunk: " << again.error().what;
+  EXPECT_TRUE(*again == text);
 }
 
 TEST(Committer, SaysWhichOwedChunkIsLostFromTheSpool) {
@@ -206,6 +210,9 @@ TEST(Committer, SaysWhichOwedChunkIsLostFromTheSpool) {
   pipeline.crash();
   ASSERT_EQ(pipeline.committer->damage().size(), 1u);
   EXPECT_NE(pipeline.committer->damage()[0].find(pipeline.owed()[0].id.hex()), std::string::npos);
+  const auto again = pipeline.read_all(pipeline.copy_in("again", noise(2'000'000, 1)));
+  ASSERT_TRUE(again) << "the same content is not looked for in the lost chunk: " << again.error().what;
+  EXPECT_TRUE(*again == noise(2'000'000, 1));
 }
 
 TEST(Committer, OwesNothingOfFilesThatDieYoung) {

@@ -152,6 +152,26 @@ TEST(TreePieces, OfAChunkLetGoGoWithIt) {
   EXPECT_EQ(errno_of(world->chunk(chunk)), ENOENT);
 }
 
+// Claim: content that is written again to mend a damaged file does not end in the damaged chunk again.
+TEST(TreePieces, OfALostChunkAreNotFoundUntilTheyAreWrittenAgain) {
+  TreeWorld world;
+  const PieceId piece = id_of<PieceId>(1);
+  const PieceId other = id_of<PieceId>(2);
+  const ChunkKey lost = world.spooled_chunk(100);
+  const ChunkKey good = world.spooled_chunk(100);
+  EXPECT_TRUE(world.record(world.file("f"), 0, 60, lost, 40, piece));
+  EXPECT_TRUE(world.record(world.file("g"), 0, 100, good, 0, other));
+  EXPECT_TRUE(world->forget_pieces(std::vector{lost, ChunkKey(999)}));
+  EXPECT_FALSE(*world->find_piece(piece));
+  EXPECT_TRUE(*world->find_piece(other));
+  EXPECT_EQ(world.extents(world.inode("f")).size(), 1u) << "the file still says what it lost";
+
+  const ChunkKey again = world.spooled_chunk(60);
+  EXPECT_TRUE(world.record(world.inode("f"), 0, 60, again, 0, piece));
+  EXPECT_EQ(*world->find_piece(piece), (PieceAt{again, 0, 60}));
+  expect_invariants(world);
+}
+
 TEST(TreePieces, OfAReleasedChunkAreUsedAgainUntilTheReleaseIsDrafted) {
   TreeWorld world;
   const PieceId piece = id_of<PieceId>(1);
