@@ -89,6 +89,7 @@ class Drafting {
   std::map<NameKey, Candidate> candidates_;
   std::vector<Unit> units_;
   std::size_t names_bytes_ = 0;
+  std::unordered_set<std::uint64_t> loose_groups_;  ///< Too large for a commit.
   std::set<InodeId> deletions_;
 };
 

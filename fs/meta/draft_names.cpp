@@ -95,6 +95,7 @@ Result<void> Drafting::add_unit_of(const NameKey& key, std::vector<NameKey>& wan
 }
 
 Result<bool> Drafting::add_group(std::uint64_t group, std::vector<NameKey>& wanted) {
+  if (loose_groups_.contains(group)) return false;
   std::vector<std::pair<NameKey, InodeId>> rows;
   std::size_t bytes = 0;
   COFFER_DO(for_each(connection_.query("SELECT parent, name, base FROM owed_name WHERE grp = ? AND grp > 0", group),
@@ -102,7 +103,10 @@ Result<bool> Drafting::add_group(std::uint64_t group, std::vector<NameKey>& want
                        rows.emplace_back(NameKey(row.u64(0), row.text(1)), InodeId(row.u64(2)));
                        bytes += rows.back().first.second.size() + kNameRecordBytes;
                      }));
-  if (bytes > kGroupBytesMax) return false;
+  if (bytes > kGroupBytesMax) {
+    loose_groups_.insert(group);  // Not read again for each of its names.
+    return false;
+  }
   units_.emplace_back();
   for (const auto& [key, base] : rows) COFFER_DO(add_row(key, base, wanted));
   return true;
