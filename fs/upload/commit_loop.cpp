@@ -55,8 +55,16 @@ void CommitLoop::run() {
   }
 }
 
-// The commit to append now: the one that a former try left, or a new one of what is ready.
+// The commit to append now. After a power cut the tree must still know it for its own: else the log would seem to hold
+// another client's commit.
 Result<std::optional<Bytes>> CommitLoop::next(std::uint64_t epoch) {
+  COFFER_TRY(std::optional<Bytes> commit, pending_or_new(epoch));
+  if (commit) COFFER_DO(parts_.tree.power_safe());
+  return commit;
+}
+
+// The one that a former try left, or a new one of what is ready.
+Result<std::optional<Bytes>> CommitLoop::pending_or_new(std::uint64_t epoch) {
   COFFER_TRY(std::optional<Bytes> pending, parts_.tree.pending_commit());
   if (pending) {
     COFFER_TRY(const object::Commit commit, object::decode_commit(*pending));
@@ -143,6 +151,7 @@ Result<void> CommitLoop::send_lost_chunks_again() {
     if (!states[i].stored) lost.push_back(commit.added[i]);
   }
   COFFER_DO(parts_.tree.commit_refused());
+  for (const object::ChunkId& id : lost) parts_.spool.owe(id);  // Before the tree hands it out to be sent.
   COFFER_DO(parts_.tree.chunks_lost(lost));
   const MutexLock lock(state_->mutex);
   state_->chunks_wanted = true;

@@ -21,6 +21,7 @@ class CommitLoop {
 
  private:
   Result<std::optional<Bytes>> next(std::uint64_t epoch);
+  Result<std::optional<Bytes>> pending_or_new(std::uint64_t epoch);
   void append(Bytes commit, std::uint64_t epoch);
   void refused(const Error& error, std::uint64_t epoch);
   Result<void> send_lost_chunks_again();
