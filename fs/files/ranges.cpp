@@ -1,6 +1,7 @@
 // Parts of files: holes, zeros, and content that two files share.
 #include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 #include "fs/files/state.h"
@@ -10,7 +11,7 @@ namespace coffer::files {
 
 namespace {
 
-/// A chunk that an extent named a moment ago may be gone when it is recorded: then the extents are asked for again.
+/// Extents may change before they are kept, and a chunk that they named may be gone: then they are asked for again.
 constexpr int kStaleRetries = 8;
 
 /// copy_file_range(2) may copy less than it was asked for; this bounds the rows of one transaction.
@@ -28,6 +29,26 @@ Extent moved(const Extent& extent, std::uint64_t begin, std::uint64_t end, std::
           .chunk_offset = extent.chunk_offset + static_cast<std::uint32_t>(from - extent.at.value()),
           .piece = std::nullopt};
 }
+
+/// Bytes that extents about to be recorded name: neither zeroed in an open chunk nor dropped while it lives.
+class Kept {
+ public:
+  Kept(meta::Tree& tree, std::span<const Extent> extents) : tree_(tree), extents_(extents) {
+    for (const Extent& extent : extents_) tree_.keep({extent.chunk, extent.chunk_offset, extent.bytes});
+  }
+  ~Kept() {
+    for (const Extent& extent : extents_) tree_.let_go(meta::PieceAt{extent.chunk, extent.chunk_offset, extent.bytes});
+  }
+  Kept(const Kept&) = delete;
+  Kept& operator=(const Kept&) = delete;
+
+  /// record() has used the keeps up.
+  void recorded() { extents_ = {}; }
+
+ private:
+  meta::Tree& tree_;
+  std::span<const Extent> extents_;
+};
 
 }  // namespace
 
@@ -111,7 +132,12 @@ Result<std::uint64_t> FileSystem::copy_range(HandleId from_id, std::uint64_t fro
     }
     content.bytes = to_offset + bytes;
     content.mtime_ns = now_ns();
+    Kept kept(state_->tree, content.extents);
+    COFFER_TRY(const std::vector<Extent> extents_now,
+               state_->tree.extents(from->inode, FileOffset(from_offset), FileOffset(from_offset + bytes)));
+    if (extents_now != extents) continue;  // Overwritten before they were kept.
     recorded = state_->committer.record(to->inode, content);
+    if (recorded) kept.recorded();
   }
   if (!recorded) return std::move(recorded).error();
   return bytes;

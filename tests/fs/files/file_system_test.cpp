@@ -218,6 +218,21 @@ TEST_F(AFileSystem, CopiesARangeWithoutNewContent) {
   files().release(to.handle);
 }
 
+TEST_F(AFileSystem, KeepsNothingOfACopiedRangeOnceItsFilesAreGone) {
+  const files::Opened from = make("from");
+  const files::Opened to = make("to");
+  write(from.handle, std::string(1'000'000, 'x'));
+  ASSERT_TRUE(files().flush(from.handle));
+  ASSERT_TRUE(files().copy_range(from.handle, 0, to.handle, 0, 1'000'000));
+  files().release(from.handle);
+  files().release(to.handle);
+  ASSERT_TRUE(vault().committer().seal_open_chunks());
+  EXPECT_FALSE(vault().tree().chunks_after(ChunkKey(0), 10)->empty());
+  ASSERT_TRUE(files().unlink(kRootInode, "from"));
+  ASSERT_TRUE(files().unlink(kRootInode, "to"));
+  EXPECT_TRUE(vault().tree().chunks_after(ChunkKey(0), 10)->empty());
+}
+
 TEST_F(AFileSystem, TakesAPriorityAndNoOtherXattrOfItsOwn) {
   const InodeId inode = files().create(kRootInode, "file", file_mode())->inode;
   const auto set = [&](std::string_view name, std::string_view value) {
