@@ -12,6 +12,8 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 /// What is asked ahead should not keep a reader waiting who needs something else: about this long at the link's speed.
 constexpr auto kSlowAnswer = 2s;
 constexpr std::size_t kAheadBytesMin = 2u << 20;
+/// Landed chunks that wait for the spool: while there are more, whoever needs another chunk waits for the disk, too.
+constexpr std::uint64_t kLandedBytesMax = 32u << 20;
 
 }  // namespace
 
@@ -59,6 +61,7 @@ void Flights::answered(const object::ChunkId& id, const FlightPointer& flight, R
       ++fetched_chunks_;
       fetched_bytes_ += answer->size();
       Sealed sealed = std::make_shared<const Bytes>(*std::move(answer));
+      landed_bytes_ += flight->bytes;
       landed_.emplace_back(id, sealed);
       flight->outcome.emplace(std::move(sealed));
     } else {
@@ -88,6 +91,7 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
     changed_.notify_all();
   });
   for (;;) {
+    COFFER_DO(wait_for_room(id, deadline, stop));
     const auto [flight, is_new] = join(id, sealed_bytes, deadline, false);
     if (flight == nullptr) return Error{Fault::stopped, 0, "the vault is being closed"};
     const MutexLock lock(mutex_);
@@ -104,6 +108,15 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
   }
 }
 
+Result<void> Flights::wait_for_room(const object::ChunkId& id, os::SteadyTime deadline, const std::stop_token& stop) {
+  const MutexLock lock(mutex_);
+  while (landed_bytes_ > kLandedBytesMax && !flights_.contains(id) && !stopped_ && !stop.stop_requested()) {
+    if (changed_.wait_until(mutex_, deadline)) continue;
+    return Error{Fault::offline, ETIMEDOUT, "the spool did not take what was fetched in time"};
+  }
+  return {};
+}
+
 bool Flights::ask_ahead(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline) {
   return join(id, sealed_bytes, deadline, true).flight != nullptr;
 }
@@ -118,12 +131,16 @@ bool Flights::land_next(const std::function<void(const object::ChunkId&, const S
     landed_.pop_front();
   }
   keep(next.first, next.second);
-  const MutexLock lock(mutex_);
-  const auto flight = flights_.find(next.first);
-  if (flight != flights_.end()) {
-    flying_bytes_ -= flight->second->bytes;
-    flights_.erase(flight);
+  {
+    const MutexLock lock(mutex_);
+    const auto flight = flights_.find(next.first);
+    if (flight != flights_.end()) {
+      flying_bytes_ -= flight->second->bytes;
+      landed_bytes_ -= flight->second->bytes;
+      flights_.erase(flight);
+    }
   }
+  changed_.notify_all();
   return true;
 }
 

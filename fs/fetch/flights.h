@@ -34,7 +34,8 @@ class Flights : public std::enable_shared_from_this<Flights> {
   Sealed landed(const object::ChunkId& id) const;
   bool has(const object::ChunkId& id) const;
 
-  /// Asks for the chunk unless it is on its way, and blocks until it has landed. Errors as Fetcher says.
+  /// Asks for the chunk unless it is on its way, and blocks until it has landed; before that, while more than 32 MiB
+  /// have landed and are not kept yet. Errors as Fetcher says.
   Result<Sealed> fetch(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline,
                        const std::stop_token& stop);
   /// Asks for a chunk that nobody waits for yet. False, and nothing happens, while too many bytes are on their way.
@@ -65,6 +66,8 @@ class Flights : public std::enable_shared_from_this<Flights> {
 
   Joined join(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline, bool is_ahead)
       EXCLUDES(mutex_);
+  Result<void> wait_for_room(const object::ChunkId& id, os::SteadyTime deadline, const std::stop_token& stop)
+      EXCLUDES(mutex_);
   void answered(const object::ChunkId& id, const FlightPointer& flight, Result<Bytes> answer) EXCLUDES(mutex_);
   void adapt(os::SteadyTime asked_at, std::uint32_t bytes) REQUIRES(mutex_);
 
@@ -75,6 +78,7 @@ class Flights : public std::enable_shared_from_this<Flights> {
   std::unordered_map<object::ChunkId, FlightPointer> flights_ GUARDED_BY(mutex_);
   std::deque<std::pair<object::ChunkId, Sealed>> landed_ GUARDED_BY(mutex_);
   std::uint64_t flying_bytes_ GUARDED_BY(mutex_) = 0;  // Asked or landed.
+  std::uint64_t landed_bytes_ GUARDED_BY(mutex_) = 0;  // Of these, landed.
   std::size_t ahead_bytes_ GUARDED_BY(mutex_);         // How much may fly before nobody asks ahead.
   bool stopped_ GUARDED_BY(mutex_) = false;
   std::uint64_t fetched_chunks_ GUARDED_BY(mutex_) = 0;

@@ -7,6 +7,8 @@
 #include <fstream>
 #include <thread>
 
+#include "common/crypto/hash.h"
+#include "fs/fetch/flights.h"
 #include "fs/fetch/read_ahead.h"
 #include "tests/fs/commit/pipeline.h"
 #include "tests/testing/eventually.h"
@@ -224,6 +226,21 @@ TEST(Fetcher, SaysCorruptWhereTheServerHasNoGoodCopy) {
   EXPECT_EQ(found.error().fault, Fault::corrupt);
 }
 
+// Claim: a copy of the same content mends it. The lost chunk is not used for it, although its pieces were known.
+TEST(Fetcher, ReadsContentThatWasWrittenAgainAfterItsChunkWasFoundLost) {
+  Pipeline pipeline(without_read_ahead());
+  const Bytes content = noise(900'000, 1);
+  const InodeId inode = pipeline.copy_in("file", content);
+  pipeline.seal_open();
+  const object::ChunkId id = pipeline.owed().at(0).id;
+  pipeline.upload_and_clear();
+  pipeline.server.lose(id);
+  ASSERT_FALSE(pipeline.read(inode, 0, 1000));
+  const auto mended = pipeline.read_all(pipeline.copy_in("again", content));
+  ASSERT_TRUE(mended) << mended.error().what;
+  EXPECT_TRUE(*mended == content);
+}
+
 TEST(Fetcher, AsksOnceForAChunkThatTheSpoolHasNoRoomFor) {
   PipelineOptions options = without_read_ahead();
   options.spool_bytes_max = 4u << 20;
@@ -354,6 +371,29 @@ TEST(Fetcher, SaysStaleOfAChunkThatNoFileUses) {
   const auto found = pipeline.fetcher->read_chunk(ChunkKey(777), 0, into, std::chrono::steady_clock::now() + 1s);
   ASSERT_FALSE(found);
   EXPECT_EQ(found.error().code, ESTALE);
+}
+
+// Claim: memory stays bounded where the network is faster than the disk of the spool.
+TEST(Flights, AskForNoFurtherChunkWhileTooMuchThatLandedIsNotKept) {
+  testing::FakeServer server;
+  std::vector<object::ChunkId> ids;
+  for (const char* text : {"first", "second", "third"}) {
+    ids.emplace_back(crypto::sha256(as_bytes(text)));
+    server.store(ids.back(), copy_of(as_bytes(text)));
+  }
+  const auto flights = std::make_shared<Flights>(server, 0);
+  const auto fetch = [&](std::size_t which) {
+    return flights->fetch(ids[which], 20u << 20, std::chrono::steady_clock::now() + 20ms, {});
+  };
+  ASSERT_TRUE(fetch(0));
+  ASSERT_TRUE(fetch(1));
+  const auto third = fetch(2);
+  ASSERT_FALSE(third);
+  EXPECT_EQ(third.error().fault, Fault::offline);
+  EXPECT_EQ(server.asked_count(ids[2]), 0u);
+  EXPECT_TRUE(fetch(0)) << "what has landed can be read";
+  ASSERT_TRUE(flights->land_next([](const object::ChunkId&, const Flights::Sealed&) {}));
+  EXPECT_TRUE(fetch(2));
 }
 
 TEST(FileWalks, GoTwiceAsFarEachTimeUpToTheirBudget) {
