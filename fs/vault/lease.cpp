@@ -129,6 +129,8 @@ void Lease::run() {
       renew(epoch);
     } else if (const Result<void> acquired = acquire(false, steady_clock::now() + kTry); !acquired) {
       log::warn("lease_not_acquired", {{"why", acquired.error().what}});
+    } else if (this->state() == LeaseState::denied) {
+      lose("client " + holder() + " has the right to write");  // What was written offline cannot be sent.
     }
   }
 }

@@ -2,7 +2,7 @@
 //
 //     none ── acquired ──▶ held ──▶ (renewal refused) ──▶ none
 //     none ── another client holds it ──▶ denied          before anything was written: the vault opens read-only
-//     none ── another client holds it, or wrote meanwhile ──▶ lost    what is owed is kept
+//     none ── another client holds it, or wrote meanwhile ──▶ lost    after start(): what is owed is kept
 //
 // denied and lost last until the vault is closed.
 #pragma once
