@@ -1,7 +1,8 @@
 // Vault::verify(): asks the server for every chunk that files need, and compares.
 //
 // First all files below the paths are looked up, then each chunk they use is checked once, several at a time, in the
-// order of the files; then files are named whose chunks are bad. The spool has no say: only the server's copies count.
+// order of the files; then, if any is bad, the files are looked up again to name those that use it. The spool has no
+// say: only the server's copies count.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -9,6 +10,8 @@
 #include <array>
 #include <filesystem>
 #include <map>
+#include <span>
+#include <unordered_set>
 #include <utility>
 
 #include "common/base/log.h"
@@ -75,23 +78,24 @@ class Verification {
     for (const std::string& path : paths) {
       Result<InodeId> inode = parts_.tree->resolve(path);
       if (!inode) return std::move(inode).error().in(path);
-      COFFER_TRY(const Attributes attributes, parts_.tree->attributes(*inode));
-      COFFER_DO(collect(path == "/" ? "" : path, attributes));
+      COFFER_DO(walk(path, *inode, &Verification::collect_file));
     }
     COFFER_DO(request_.read_data ? read_back() : ask_server());
     COFFER_DO(record_dates());
-    name_bad_files();
+    for (const std::string& path : bad_.empty() ? std::vector<std::string>() : paths) {
+      const Result<InodeId> inode = parts_.tree->resolve(path);
+      if (inode) COFFER_DO(walk(path, *inode, &Verification::name_if_bad));
+    }
     if (!request_.against.empty()) COFFER_DO(compare(request_.against, paths.front() == "/" ? "" : paths.front()));
     return std::move(report_);
   }
 
  private:
-  struct File {
-    std::string path;
-    std::vector<ChunkKey> chunks;
-  };
+  using Visit = Result<void> (Verification::*)(const std::string& path, const Attributes& attributes);
 
-  Result<void> collect(const std::string& path, const Attributes& attributes);
+  /// Calls `visit` for every file at and below `path`.
+  Result<void> walk(const std::string& path, InodeId inode, Visit visit);
+  Result<void> walk_below(const std::string& path, const Attributes& attributes, Visit visit);
   Result<void> collect_file(const std::string& path, const Attributes& attributes);
   Result<void> read_back();
   Result<void> ask_server();
@@ -99,7 +103,7 @@ class Verification {
   Result<void> found_good(const ChunkRow& chunk);
   Result<void> found_bad(const ChunkRow& chunk, const std::string& what);
   Result<void> record_dates();
-  void name_bad_files();
+  Result<void> name_if_bad(const std::string& path, const Attributes& attributes);
   Result<void> compare(const std::filesystem::path& local, const std::string& path);
   Result<void> compare_file(const std::string& local, const std::string& path);
   Result<bool> has_content_of(int fd, InodeId inode, std::uint64_t bytes);
@@ -115,9 +119,9 @@ class Verification {
   const VerifyRequest& request_;
   const std::function<void(std::uint64_t, std::uint64_t)>& progress_;
   std::stop_token stop_;
-  std::vector<File> files_;
-  std::vector<ChunkRow> chunks_;              // On the server; each once, in the order of the files.
-  std::map<ChunkKey, std::string> verdicts_;  // Of all chunks that were seen; empty: good.
+  std::vector<ChunkRow> chunks_;  // On the server; each once, in the order of the files.
+  std::unordered_set<ChunkKey> seen_;
+  std::map<ChunkKey, std::string> bad_;  // Why.
   std::vector<object::ChunkId> good_;
   VerifyReport report_;
 };
@@ -128,15 +132,22 @@ Result<VerifyReport> Vault::verify(const VerifyRequest& request,
   return Verification(*parts_, request, progress, std::move(stop)).run();
 }
 
-Result<void> Verification::collect(const std::string& path, const Attributes& attributes) {
+Result<void> Verification::walk(const std::string& path, InodeId inode, Visit visit) {
+  COFFER_TRY(const Attributes attributes, parts_.tree->attributes(inode));
+  return walk_below(path == "/" ? "" : path, attributes, visit);
+}
+
+Result<void> Verification::walk_below(const std::string& path, const Attributes& attributes, Visit visit) {
   COFFER_DO(go_on());
-  if (is_file(attributes.mode)) return collect_file(path, attributes);
+  if (is_file(attributes.mode)) return (this->*visit)(path, attributes);
   if (!is_folder(attributes.mode)) return {};
   std::uint64_t after = 0;
   for (;;) {
     COFFER_TRY(const std::vector<meta::Entry> entries, parts_.tree->entries(attributes.inode, after, kEntriesAtOnce));
     if (entries.empty()) return {};
-    for (const meta::Entry& entry : entries) COFFER_DO(collect(path + "/" + entry.name, entry.attributes));
+    for (const meta::Entry& entry : entries) {
+      COFFER_DO(walk_below(path + "/" + entry.name, entry.attributes, visit));
+    }
     after = entries.back().cookie;
   }
 }
@@ -150,15 +161,11 @@ Result<void> Verification::collect_file(const std::string& path, const Attribute
   }
   COFFER_TRY(const std::vector<Extent> extents,
              parts_.tree->extents(attributes.inode, FileOffset(0), FileOffset(kContentEnd)));
-  File file{path, {}};
   for (const Extent& extent : extents) {
-    if (!file.chunks.empty() && file.chunks.back() == extent.chunk) continue;
-    file.chunks.push_back(extent.chunk);
-    if (!verdicts_.emplace(extent.chunk, "").second) continue;
+    if (!seen_.insert(extent.chunk).second) continue;
     COFFER_TRY(const ChunkRow chunk, parts_.tree->chunk(extent.chunk));
     if (chunk.state == ChunkState::stored || chunk.state == ChunkState::committed) chunks_.push_back(chunk);
   }
-  files_.push_back(std::move(file));
   return {};
 }
 
@@ -235,7 +242,8 @@ Result<void> Verification::found_good(const ChunkRow& chunk) {
 Result<void> Verification::found_bad(const ChunkRow& chunk, const std::string& what) {
   ++report_.chunks;
   log::error("chunk_bad", {{"chunk", chunk.id.hex()}, {"what", what}});
-  verdicts_[chunk.key] = "chunk " + chunk.id.hex() + " " + what;
+  bad_[chunk.key] = "chunk " + chunk.id.hex() + " " + what;
+  COFFER_DO(parts_.tree->forget_pieces(std::span(&chunk.key, 1)));
   return parts_.tree->forget_verified(chunk.id);
 }
 
@@ -246,15 +254,16 @@ Result<void> Verification::record_dates() {
   return {};
 }
 
-void Verification::name_bad_files() {
-  for (const File& file : files_) {
-    for (const ChunkKey chunk : file.chunks) {
-      if (const std::string& verdict = verdicts_.at(chunk); !verdict.empty()) {
-        find(Finding::Kind::corrupt, file.path, verdict);
-        break;
-      }
-    }
+Result<void> Verification::name_if_bad(const std::string& path, const Attributes& attributes) {
+  COFFER_TRY(const std::vector<Extent> extents,
+             parts_.tree->extents(attributes.inode, FileOffset(0), FileOffset(kContentEnd)));
+  for (const Extent& extent : extents) {
+    const auto bad = bad_.find(extent.chunk);
+    if (bad == bad_.end()) continue;
+    find(Finding::Kind::corrupt, path, bad->second);
+    break;
   }
+  return {};
 }
 
 Result<void> Verification::compare(const std::filesystem::path& local, const std::string& path) {

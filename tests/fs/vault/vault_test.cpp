@@ -14,6 +14,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "common/base/mutex.h"
 #include "fs/vault/enrollment.h"
 #include "tests/testing/eventually.h"
 #include "tests/testing/seeded_random.h"
@@ -218,6 +219,96 @@ TEST_F(VaultTest, TurnsReadOnlyWhereAnotherWroteWhileItOwedChanges) {
   EXPECT_FALSE((*first)->status().all_committed());
 }
 
+// Claim: who was mounted offline learns that another client may write; nobody waits for the server in vain.
+TEST_F(VaultTest, TellsWhoWaitsWhenAnotherHoldsTheRightToWriteAsTheLinkComesBack) {
+  ASSERT_TRUE(enroll("first"));
+  ASSERT_TRUE(enroll("second", "first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  const auto second = open(folder("second", "first"));
+  ASSERT_TRUE(second);
+  stage_.stop_server();
+  const auto first = open(folder("first", "first"));
+  ASSERT_TRUE(first);
+  write(**first, "mine", random_.bytes(500));
+  stage_.start_server();
+  const Result<void> synced = sync(**first);
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().fault, Fault::refused) << synced.error().what;
+  EXPECT_EQ((*first)->status().lease, "lost");
+  EXPECT_THAT((*first)->status().problems, ::testing::Contains(HasSubstr("second has the right to write")));
+  EXPECT_TRUE(read(**first, "mine"));
+}
+
+// Claim: a change that brings no chunk along is committed although nothing else happens and nobody waits.
+TEST_F(VaultTest, CommitsLoneChangesByItself) {
+  ASSERT_TRUE(enroll("first"));
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault) << vault.error().what;
+  files::FileSystem& files = (*vault)->file_system();
+  write(**vault, "file", random_.bytes(500));
+  ASSERT_TRUE(sync(**vault));
+  const auto is_committed = [&] {
+    return testing::eventually([&] { return (*vault)->status().all_committed(); }, 10s);
+  };
+
+  meta::NewInode sub;
+  sub.mode = S_IFDIR | 0755;
+  ASSERT_TRUE(files.create(kRootInode, "sub", sub));
+  EXPECT_TRUE(is_committed()) << "mkdir";
+  ASSERT_TRUE(files.rename(kRootInode, "file", kRootInode, "other", meta::RenameMode::replace));
+  EXPECT_TRUE(is_committed()) << "rename";
+  const InodeId inode = *files.resolve("/other");
+  ASSERT_TRUE(files.set_xattr(inode, "user.note", as_bytes("x"), meta::XattrMode::either));
+  EXPECT_TRUE(is_committed()) << "setxattr";
+  const Result<files::HandleId> handle = files.open(inode, O_WRONLY | O_TRUNC);
+  ASSERT_TRUE(handle);
+  EXPECT_FALSE(testing::eventually([&] { return (*vault)->status().all_committed(); }, 1500ms))
+      << "emptied, and still open";
+  ASSERT_TRUE(files.flush(*handle));
+  files.release(*handle);
+  EXPECT_TRUE(is_committed()) << "O_TRUNC and close";
+  ASSERT_TRUE(files.unlink(kRootInode, "other"));
+  EXPECT_TRUE(is_committed()) << "unlink";
+}
+
+// Claim: a writer that comes back after another wrote has the kernel forget all names of what changed, and writes no
+// more where the kernel cannot, because the file is open.
+TEST_F(VaultTest, TellsTheKernelWhatAnotherWroteAndStopsWhereTheFileIsOpen) {
+  ASSERT_TRUE(enroll("first"));
+  ASSERT_TRUE(enroll("second", "first"));
+  const auto first = open(folder("first", "first"));
+  ASSERT_TRUE(first);
+  write(**first, "file", random_.bytes(500));
+  const InodeId inode = *(*first)->file_system().resolve("/file");
+  ASSERT_TRUE((*first)->file_system().link(inode, kRootInode, "second name"));
+  ASSERT_TRUE(sync(**first));
+  Mutex mutex;
+  std::vector<std::string> told;
+  (*first)->on_changed([&](const meta::Changed& changed) {
+    const MutexLock lock(mutex);
+    for (const auto& [parent, name] : changed.names) told.push_back(name);
+  });
+  const Result<files::HandleId> reader = (*first)->file_system().open(inode, O_RDONLY);
+  ASSERT_TRUE(reader);
+  {
+    Options forced;
+    forced.force_lease = true;
+    const auto second = Vault::open(folder("second", "first"), forced, key());
+    ASSERT_TRUE(second) << second.error().what;
+    const Result<files::HandleId> writer = (*second)->file_system().open(inode, O_WRONLY);
+    ASSERT_TRUE(writer);
+    ASSERT_TRUE((*second)->file_system().write(*writer, 500, random_.bytes(500)));
+    (*second)->file_system().release(*writer);
+    ASSERT_TRUE(sync(**second));
+  }
+  EXPECT_TRUE(testing::eventually([&] { return (*first)->status().lease == "lost"; }, 30s)) << "the next renewal tells";
+  const MutexLock lock(mutex);
+  EXPECT_THAT(told, ::testing::IsSupersetOf({"file", "second name"}));
+  EXPECT_THAT((*first)->status().problems, ::testing::Contains(HasSubstr("open here")));
+  (*first)->file_system().release(*reader);
+  EXPECT_EQ((*first)->file_system().unlink(kRootInode, "file").error().code, EROFS);
+}
+
 TEST_F(VaultTest, IsOpenedByOneProcessAtATime) {
   ASSERT_TRUE(enroll("first"));
   const auto vault = open(folder("first", "first"));
@@ -263,7 +354,8 @@ TEST_F(VaultTest, VerifiesWhatTheServerHasAndNamesAFileWhoseChunkIsDamaged) {
   ASSERT_TRUE(vault);
   write(**vault, "good", random_.bytes(2'000'000));
   ASSERT_TRUE(sync(**vault));
-  write(**vault, "bad", random_.bytes(2'000'000));
+  const Bytes content = random_.bytes(2'000'000);
+  write(**vault, "bad", content);
   ASSERT_TRUE(sync(**vault));
   VerifyRequest request;
   request.read_data = true;
@@ -283,6 +375,13 @@ TEST_F(VaultTest, VerifiesWhatTheServerHasAndNamesAFileWhoseChunkIsDamaged) {
   ASSERT_EQ(one_bad->findings.size(), 1);
   EXPECT_EQ(one_bad->findings[0].path, "/bad");
   EXPECT_EQ(one_bad->findings[0].kind, Finding::Kind::corrupt);
+
+  write(**vault, "again", content);
+  ASSERT_TRUE((*vault)->file_system().unlink(kRootInode, "bad"));
+  ASSERT_TRUE(sync(**vault));
+  const Result<VerifyReport> mended = (*vault)->verify(request, {}, {});
+  ASSERT_TRUE(mended) << mended.error().what;
+  EXPECT_TRUE(mended->findings.empty()) << "the same content went into a new chunk";
 }
 
 TEST_F(VaultTest, ComparesALocalFolderWithTheVault) {
