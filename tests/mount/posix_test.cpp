@@ -1,8 +1,10 @@
 // What the kernel and the daemon must agree on, call by call.
+//
+// The test serves its own mount. Mappings are left to other processes: munmap(2) writes back while it holds the lock of
+// the address space, which threads that serve the mount may need.
 #include <dirent.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
@@ -75,13 +77,15 @@ struct stat stat_at(const std::string& path) {
 
 TEST_F(AMountedFolder, KeepsWritesThroughAMappingAfterTheFileWasClosed) {
   write_file(at("mapped"), std::string(1 << 20, 'a'));
-  const int fd = ::open(at("mapped").c_str(), O_RDWR);
-  ASSERT_GE(fd, 0);
-  void* const memory = ::mmap(nullptr, 1 << 20, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  ASSERT_NE(memory, MAP_FAILED);
-  ::close(fd);
-  static_cast<char*>(memory)[500'000] = 'b';
-  ::munmap(memory, 1 << 20);
+  const testing::Finished mapped = testing::run({"/usr/bin/python3", "-c", R"(
+import mmap, os, sys
+fd = os.open(sys.argv[1], os.O_RDWR)
+memory = mmap.mmap(fd, 1 << 20)
+os.close(fd)
+memory[500000] = ord('b')
+memory.close())",
+                                                 at("mapped")});
+  ASSERT_EQ(mapped.exit_code, 0) << mapped.err;
   remount();
   std::string expected(1 << 20, 'a');
   expected[500'000] = 'b';
@@ -443,24 +447,31 @@ TEST_F(AMountedFolder, ServesOthersWhileManyReadersWaitForTheServer) {
 
 // Claim: the barrier takes along what only the kernel has: pages of files that are open, and of mappings.
 TEST_F(AMountedFolder, PushesDirtyPagesThroughTheBarrier) {
-  const int fd = ::open(at("open").c_str(), O_RDWR | O_CREAT, 0644);
-  const std::string content(300'000, 'c');
-  ASSERT_EQ(::write(fd, content.data(), content.size()), static_cast<ssize_t>(content.size()));
-  void* const memory = ::mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-  static_cast<char*>(memory)[7] = 'm';
-  EXPECT_EQ(testing::shell("sync " + at(".coffer/barrier")).exit_code, 0);
+  TempDir beside;
+  testing::Process writer({"/usr/bin/python3", "-c", R"(
+import mmap, os, subprocess, sys, signal
+path, barrier, done = sys.argv[1:]
+fd = os.open(path, os.O_RDWR | os.O_CREAT)
+os.write(fd, b'c' * 300000)
+memory = mmap.mmap(fd, 4096)
+memory[7] = ord('m')
+subprocess.run(['sync', barrier], check=True)
+open(done, 'w')
+signal.pause())",
+                           at("open"), at(".coffer/barrier"), (beside / "done").string()},
+                          (beside / "log").string());
+  ASSERT_TRUE(eventually([&] { return ::access((beside / "done").c_str(), F_OK) == 0; }));
   EXPECT_EQ(mount().vault().waits_for_all, 1);
   EXPECT_EQ(mount().vault().waits, 0) << "its own calls through the mount wait for no server";
 
-  const InodeId inode = *mount().vault().tree().resolve("/open");
-  EXPECT_EQ(mount().vault().tree().attributes(inode)->bytes, content.size());
+  files::FileSystem& files = mount().vault().file_system();
+  const InodeId inode = *files.resolve("/open");
+  EXPECT_EQ(mount().vault().tree().attributes(inode)->bytes, 300'000u);
   Bytes first(8);
-  const files::HandleId handle = *mount().vault().file_system().open(inode, O_RDONLY);
-  EXPECT_EQ(*mount().vault().file_system().read(handle, 0, first), 8u);
-  mount().vault().file_system().release(handle);
+  const files::HandleId handle = *files.open(inode, O_RDONLY);
+  EXPECT_EQ(*files.read(handle, 0, first), 8u);
+  files.release(handle);
   EXPECT_EQ(as_text(first), "cccccccm");
-  ::munmap(memory, 4096);
-  ::close(fd);
 }
 
 // Claim: the barrier waits for pages that are on their way, of a file that is open and was never closed.
