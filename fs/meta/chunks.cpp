@@ -54,18 +54,15 @@ Result<void> Store::drop_chunk(const ChunkRow& row) {
   return {};
 }
 
+Result<bool> Store::is_unused(ChunkKey chunk) {
+  if (keeps_.has(chunk)) return false;
+  return connection_.any("SELECT 1 FROM chunk WHERE key = ? AND refs = 0 AND state < 3 AND flight = 0", chunk);
+}
+
 Result<void> Store::drop_if_unused(ChunkKey chunk) {
-  if (keeps_.has(chunk)) return {};
-  ChunkRow row;
-  {
-    Rows rows = connection_.query(
-        "SELECT key, id, state, sealed_bytes, plain_bytes FROM chunk "
-        "WHERE key = ? AND refs = 0 AND state < 3 AND flight = 0",
-        chunk);
-    COFFER_TRY(const bool is_unused, rows.step());
-    if (!is_unused) return {};
-    row = read::chunk_row(rows);
-  }
+  COFFER_TRY(const bool unused, is_unused(chunk));
+  if (!unused) return {};
+  COFFER_TRY(const ChunkRow row, read::chunk(connection_, chunk));
   return drop_chunk(row);
 }
 

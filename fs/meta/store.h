@@ -102,7 +102,8 @@ class Store {
                                      Priority priority);
   Result<void> chunk_sealed(ChunkKey chunk, const object::ChunkId& id, std::uint32_t sealed_bytes,
                             std::uint32_t plain_bytes);
-  /// Drops the chunk if nothing uses it and no one keeps it.
+  /// Nothing uses the chunk, no one keeps it, and no commit names it.
+  Result<bool> is_unused(ChunkKey chunk);
   Result<void> drop_if_unused(ChunkKey chunk);
   Result<std::vector<ChunkRow>> owed_chunks(std::size_t count_max, const std::function<bool(ChunkKey)>& skip);
   Result<void> chunks_stored(std::span<const ChunkKey> chunks);
