@@ -58,6 +58,7 @@ std::string Connection::who() const {
 
 void Connection::enter(Phase phase) {
   phase_ = phase;
+  if (phase == Phase::open) has_greeted_ = true;
   if (phase == Phase::closing) closing_until_ = steady_clock::now() + kClosingTime;
   room_.notify();
   deadline_.notify();
@@ -66,7 +67,11 @@ void Connection::enter(Phase phase) {
 awaitable<void> Connection::run() {
   const std::shared_ptr<Connection> self = shared_from_this();
   tasks_.start(watch_deadlines());
-  co_await serve();
+  try {
+    co_await serve();
+  } catch (const std::exception& exception) {  // Of a library, as when memory runs out: the tasks still hold `this`.
+    log::error("session failed", {{"remote", remote_}, {"why", exception.what()}});
+  }
   stream_.close();
   is_over_ = true;
   enter(Phase::closing);
@@ -78,9 +83,7 @@ awaitable<void> Connection::run() {
 awaitable<void> Connection::serve() {
   Result<void> met = co_await shake_hands();
   if (!met) {
-    const tls::Verdict& verdict = stream_.verdict();
-    log::warn("handshake refused",
-              {{"remote", remote_}, {"subject", verdict.subject}, {"uri", verdict.uri}, {"why", met.error().what}});
+    if (stream_.is_open()) log_refusal(met.error());  // Else we closed it, and said why.
     enter(Phase::closing);
     co_await stream_.end();
     co_await discard_rest();
@@ -90,6 +93,12 @@ awaitable<void> Connection::serve() {
   const Result<void> received = co_await receive_requests();
   if (!received && received.error().fault != Fault::offline) end_with(0, received.error());
   if (phase_ == Phase::closing) co_await discard_rest();
+}
+
+void Connection::log_refusal(const Error& error) const {
+  const tls::Verdict& verdict = stream_.verdict();
+  log::warn("handshake refused",
+            {{"remote", remote_}, {"subject", verdict.subject}, {"uri", verdict.uri}, {"why", error.what}});
 }
 
 awaitable<Result<void>> Connection::shake_hands() {
@@ -269,6 +278,7 @@ void Connection::drain() {
 }
 
 void Connection::abort() {
+  is_leaving_ = true;
   asio::post(executor(), [self = shared_from_this()] { self->stream_.close(); });
 }
 

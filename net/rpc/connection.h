@@ -28,6 +28,8 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   void close(Error error) override;
   /// The handshake is over: peer() does not change any more, and may be read from any thread.
   bool is_known() const { return is_known_; }
+  /// It has not said hello, and was not told to leave either. From any thread.
+  bool is_stranger() const { return !has_greeted_ && !is_leaving_; }
   /// Takes no more requests, and closes once those in flight are answered.
   void drain();
   /// Closes the socket at once.
@@ -52,6 +54,7 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   void end_with(std::uint64_t request_number, const Error& error);
   void enter(Phase phase);
   std::string who() const;
+  void log_refusal(const Error& error) const;
 
   const ServerOptions& options_;
   Handler& handler_;
@@ -67,6 +70,8 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   std::uint64_t bytes_in_flight_ = 0;
   std::size_t being_handled_ = 0;
   std::atomic<bool> is_known_ = false;
+  std::atomic<bool> has_greeted_ = false;
+  std::atomic<bool> is_leaving_ = false;
   bool is_draining_ = false;
   bool has_handled_ = false;
   bool is_over_ = false;

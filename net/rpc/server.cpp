@@ -1,5 +1,6 @@
 #include "net/rpc/server.h"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ip/v6_only.hpp>
@@ -23,6 +24,8 @@ using boost::system::error_code;
 namespace {
 
 /// Without descriptors or memory (EMFILE, ENFILE, ENOBUFS) accept(2) fails at once, again and again.
+/// Strangers that were told to make room, and are not gone yet.
+constexpr std::size_t kSessionsLeavingMax = 64;
 constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 
 std::string text_of(const tcp::endpoint& endpoint) {
@@ -138,7 +141,15 @@ void Server::State::admit(tcp::socket socket, const tcp::endpoint& remote) {
   {
     const MutexLock lock(mutex_);
     if (is_stopping_) return;
-    if (connections_.size() < options_.sessions_max) {
+    // Strangers that connect and say nothing must not shut clients out: the oldest of them makes room.
+    bool has_room = connections_.size() < options_.sessions_max;
+    if (!has_room && connections_.size() < options_.sessions_max + kSessionsLeavingMax) {
+      const auto stranger =
+          std::ranges::find_if(connections_, [](const auto& one) { return one.second->is_stranger(); });
+      has_room = stranger != connections_.end();
+      if (has_room) stranger->second->abort();
+    }
+    if (has_room) {
       const std::uint64_t number = ++last_number_;
       connection =
           std::make_shared<Connection>(number, text_of(remote), std::move(socket), *context_, options_, handler_);

@@ -24,6 +24,8 @@ constexpr auto kTuple = asio::as_tuple(asio::use_awaitable);
 /// Received with one system call, and sent with one: four records of 16 KiB.
 constexpr std::size_t kInBytes = 64u << 10;
 constexpr std::size_t kOutBytes = 64u << 10;
+/// What may wait in memory behind a flush: a write() adds at most kOutBytes and a record before it waits itself.
+constexpr std::size_t kUnsentBytesMax = 1u << 20;
 constexpr std::string_view kProtocol = "coffer/1";
 
 Error connection_failed(const boost::system::error_code& code) {
@@ -66,7 +68,9 @@ Stream::Stream(asio::ip::tcp::socket socket, Context context, Role role, const s
   boost::system::error_code not_an_address;
   asio::ip::make_address(peer_host, not_an_address);
   if (!not_an_address) {
-    COFFER_CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_.get()), peer_host.c_str()) == 1);
+    // A link-local address has its interface behind it, which no certificate names.
+    const std::string address = peer_host.substr(0, peer_host.find('%'));
+    COFFER_CHECK(X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_.get()), address.c_str()) == 1);
   } else {
     // What SSL_set_tlsext_host_name() is, without its cast.
     SSL_ctrl(ssl_.get(), SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, const_cast<char*>(peer_host.c_str()));
@@ -178,7 +182,9 @@ awaitable<Result<std::size_t>> Stream::read_some(MutableByteView into) {
       static_cast<void>(co_await flush());
       co_return why;
     }
-    if (!out_.empty()) COFFER_CO_DO(co_await flush());  // An answer to a key update.
+    // Answers to key updates. A peer that asks for ever more of them, and reads none, is not worth the memory.
+    if (is_flushing_ && out_.size() > kUnsentBytesMax) co_return Error{Fault::protocol, 0, "TLS: too many key updates"};
+    if (!out_.empty()) COFFER_CO_DO(co_await flush());
     COFFER_CO_TRY(const std::size_t received, co_await fill());
     if (received == 0) co_return std::size_t{0};
   }

@@ -52,6 +52,11 @@ inline constexpr std::size_t kHeadBytes = 20;
 inline constexpr std::string_view kAlpn = "coffer/1";
 inline constexpr std::uint32_t kVersion = 1;
 
+/// The largest commit: its head, two full lists of ids, and its payload.
+inline constexpr std::size_t kCommitBytesMax = 88 + 2 * 32 * limits::kIdsPerMessageMax + limits::kCommitPayloadBytesMax;
+/// Of commits in one answer to a poll, which takes this much of the window for as long as it waits.
+inline constexpr std::size_t kPolledBytesMax = 1u << 20;
+
 /// The fixed part of a frame.
 struct Head {
   Type type{};

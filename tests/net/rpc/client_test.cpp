@@ -194,8 +194,16 @@ TEST_F(ClientAndServer, MapEachErrorToWhatCanBeDoneAboutIt) {
 }
 
 TEST_F(ClientAndServer, FailACommitWhoseReceiptIsNotTheServers) {
-  ClientOptions options = client_options(loopback, identity, *object::VaultId::from(Bytes(16, std::byte{1})));
-  start_client(std::move(options));
+  handler.forges_receipts = true;
+  start_client();
+  const auto receipt = wait<object::Receipt>(
+      [&](auto done) { client->append_commit(Bytes(10, std::byte{1}), soon(), std::move(done)); });
+  ASSERT_FALSE(receipt);
+  EXPECT_EQ(receipt.error().fault, Fault::corrupt);
+}
+
+TEST_F(ClientAndServer, FailACommitWhoseReceiptIsForAnotherVault) {
+  start_client(client_options(loopback, identity, *object::VaultId::from(Bytes(16, std::byte{1}))));
   const auto receipt = wait<object::Receipt>(
       [&](auto done) { client->append_commit(Bytes(10, std::byte{1}), soon(), std::move(done)); });
   ASSERT_FALSE(receipt);

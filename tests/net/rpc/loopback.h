@@ -66,6 +66,7 @@ class MemoryHandler : public Handler {
   const crypto::SigningKey receipt_key;
   const Ca* ca = nullptr;  ///< Signs those who enroll.
   tls::TokenSecret token_secret{};
+  bool forges_receipts = false;  ///< Signs with a key that hello did not tell.
   std::uint64_t window_requests = 32;
   std::uint64_t window_bytes = 32u << 20;
 
