@@ -24,6 +24,7 @@ bool FileSystem::State::has_buffered(InodeId inode) const {
 }
 
 Result<void> FileSystem::State::flush(InodeId inode) {
+  open_files.clear_unflushed(inode);
   if (has_buffered(inode)) {
     COFFER_TRY(const Attributes now, tree.attributes(inode));
     if (now.links > 0) COFFER_DO(committer.flush(inode));  // An unlinked file's bytes need no disk.
@@ -141,6 +142,7 @@ Result<void> FileSystem::write(HandleId id, std::uint64_t offset, ByteView bytes
   COFFER_DO(state_->check_change(handle->inode, bytes.size()));
   if (bytes.empty()) return {};
   if (offset > limits::kFileBytesMax - bytes.size()) return answer(EFBIG);
+  state_->open_files.set_unflushed(handle->inode);
   return state_->committer.write(handle->inode, FileOffset(offset), bytes, stop, times);
 }
 
@@ -154,6 +156,7 @@ Result<void> FileSystem::fsync(InodeId inode, std::stop_token stop) {
 
   if (std::optional<Error> failure = state_->open_files.take_failure(inode)) return *std::move(failure);
   COFFER_DO(state_->flush(inode));
+  state_->let_go_renamed(inode);
   COFFER_DO(state_->committer.seal_open_chunks());
   switch (state_->options.fsync) {
     case FsyncMode::local: return state_->durability.make_power_safe();
@@ -174,6 +177,20 @@ Result<void> FileSystem::flush_all() {
   for (const InodeId inode : state_->open_files.take_all_held()) state_->tree.hold(inode, false);
   return {};
 }
+
+std::vector<std::string> FileSystem::problems() {
+  std::vector<std::string> problems;
+  for (const auto& [inode, error] : state_->open_files.failures()) {
+    if (!state_->has_buffered(inode)) continue;  // A later try went well.
+    const Result<std::string> path = state_->tree.path_of(inode);
+    if (!path) continue;
+    problems.push_back("/" + *path + " was closed but could not be kept on the local disk (" + error.what +
+                       "): it is only in memory; `coffer sync` tries again");
+  }
+  return problems;
+}
+
+bool FileSystem::is_open(InodeId inode) { return state_->open_files.is_open(inode); }
 
 bool FileSystem::is_open_for_writing(InodeId inode) { return state_->open_files.has_writers(inode); }
 

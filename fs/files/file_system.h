@@ -36,7 +36,8 @@ inline constexpr InodeId kVirtualFolder{kVirtualInodeFirst};
 inline constexpr InodeId kStatusFile{kVirtualInodeFirst + 1};
 inline constexpr InodeId kBarrierFile{kVirtualInodeFirst + 2};
 
-/// The level of a file, as level_name() says it.
+/// The level of a file, as level_name() says it: `memory` also of one that was opened for writing, or written to, and
+/// not flushed since, because a kernel may hold more of it.
 inline constexpr std::string_view kLevelXattr = "user.coffer.level";
 /// SHA-256 of a file's content in lower-case hexadecimal; reading it reads the file.
 inline constexpr std::string_view kSha256Xattr = "user.coffer.sha256";
@@ -138,6 +139,9 @@ class FileSystem {
   /// Regular files with handles that may write.
   std::vector<InodeId> open_for_writing();
   bool is_open_for_writing(InodeId inode);
+  bool is_open(InodeId inode);
+  /// A sentence for each file that could not be flushed when it was closed and has not been since: for the status.
+  std::vector<std::string> problems();
   /// Whether so little more is taken that a writer should hear of it at once, and not when it closes the file.
   bool is_short_of_room();
 

@@ -9,7 +9,10 @@ HandleId OpenFiles::add(Handle handle) {
   const HandleId id{++last_id_};
   Uses& uses = uses_[handle.inode];
   ++uses.handles;
-  if (handle.writes) ++uses.writers;
+  if (handle.writes) {
+    ++uses.writers;
+    uses.is_unflushed = true;
+  }
   handles_.emplace(id, std::make_shared<const Handle>(std::move(handle)));
   return id;
 }
@@ -35,6 +38,11 @@ OpenFiles::Removed OpenFiles::remove(HandleId id) {
   return removed;
 }
 
+bool OpenFiles::is_open(InodeId inode) const {
+  const MutexLock lock(mutex_);
+  return uses_.contains(inode);
+}
+
 bool OpenFiles::has_writers(InodeId inode) const {
   const MutexLock lock(mutex_);
   const auto uses = uses_.find(inode);
@@ -50,9 +58,27 @@ std::vector<InodeId> OpenFiles::with_writers() const {
   return inodes;
 }
 
-bool OpenFiles::set_held(InodeId inode) {
+bool OpenFiles::is_unflushed(InodeId inode) const {
   const MutexLock lock(mutex_);
-  return held_.insert(inode).second;
+  const auto uses = uses_.find(inode);
+  return uses != uses_.end() && uses->second.is_unflushed;
+}
+
+void OpenFiles::set_unflushed(InodeId inode) {
+  const MutexLock lock(mutex_);
+  if (const auto uses = uses_.find(inode); uses != uses_.end()) uses->second.is_unflushed = true;
+}
+
+void OpenFiles::clear_unflushed(InodeId inode) {
+  const MutexLock lock(mutex_);
+  if (const auto uses = uses_.find(inode); uses != uses_.end()) uses->second.is_unflushed = false;
+}
+
+bool OpenFiles::set_held(InodeId inode, const std::vector<Name>& names) {
+  const MutexLock lock(mutex_);
+  const auto [held, is_new] = held_.try_emplace(inode);
+  held->second.insert(held->second.end(), names.begin(), names.end());
+  return is_new;
 }
 
 bool OpenFiles::clear_held(InodeId inode) {
@@ -62,9 +88,15 @@ bool OpenFiles::clear_held(InodeId inode) {
 
 std::vector<InodeId> OpenFiles::take_all_held() {
   const MutexLock lock(mutex_);
-  std::vector<InodeId> inodes(held_.begin(), held_.end());
+  std::vector<InodeId> inodes;
+  for (const auto& [inode, names] : held_) inodes.push_back(inode);
   held_.clear();
   return inodes;
+}
+
+std::vector<std::pair<InodeId, std::vector<OpenFiles::Name>>> OpenFiles::held() const {
+  const MutexLock lock(mutex_);
+  return {held_.begin(), held_.end()};
 }
 
 void OpenFiles::keep_failure(InodeId inode, Error error) {
@@ -79,6 +111,11 @@ std::optional<Error> OpenFiles::take_failure(InodeId inode) {
   std::optional<Error> error = std::move(found->second);
   failures_.erase(found);
   return error;
+}
+
+std::vector<std::pair<InodeId, Error>> OpenFiles::failures() const {
+  const MutexLock lock(mutex_);
+  return {failures_.begin(), failures_.end()};
 }
 
 }  // namespace coffer::files

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "common/base/mutex.h"
@@ -36,29 +36,43 @@ class OpenFiles {
   };
   Removed remove(HandleId id);
 
+  bool is_open(InodeId inode) const;
   bool has_writers(InodeId inode) const;
   std::vector<InodeId> with_writers() const;
 
-  /// Whether Tree::hold() is on for the inode: set() and clear() say if that is news.
-  bool set_held(InodeId inode);
+  /// Whether the file was opened for writing, or written to, since the last flush.
+  bool is_unflushed(InodeId inode) const;
+  void set_unflushed(InodeId inode);
+  void clear_unflushed(InodeId inode);
+
+  /// A name that a commit cannot hold before the held inode is let go.
+  struct Name {
+    InodeId parent;
+    std::string name;
+  };
+  /// Whether Tree::hold() is on for the inode: set() and clear() say if that is news. `names` are those of a rename.
+  bool set_held(InodeId inode, const std::vector<Name>& names = {});
   bool clear_held(InodeId inode);
   std::vector<InodeId> take_all_held();
+  std::vector<std::pair<InodeId, std::vector<Name>>> held() const;
 
   /// A failure that nobody was told of yet; the newest counts.
   void keep_failure(InodeId inode, Error error);
   std::optional<Error> take_failure(InodeId inode);
+  std::vector<std::pair<InodeId, Error>> failures() const;
 
  private:
   struct Uses {
     std::size_t handles = 0;
     std::size_t writers = 0;
+    bool is_unflushed = false;
   };
 
   mutable Mutex mutex_;
   std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
   std::unordered_map<HandleId, std::shared_ptr<const Handle>> handles_ GUARDED_BY(mutex_);
   std::unordered_map<InodeId, Uses> uses_ GUARDED_BY(mutex_);
-  std::unordered_set<InodeId> held_ GUARDED_BY(mutex_);
+  std::unordered_map<InodeId, std::vector<Name>> held_ GUARDED_BY(mutex_);
   std::unordered_map<InodeId, Error> failures_ GUARDED_BY(mutex_);
 };
 

@@ -47,7 +47,7 @@ Result<std::string> FileSystem::State::sha256(InodeId inode, const std::stop_tok
 Result<std::string> FileSystem::xattr(InodeId inode, std::string_view name, std::stop_token stop) {
   if (is_virtual(inode)) return answer(ENODATA);
   if (name == kLevelXattr) {
-    if (state_->has_buffered(inode)) return std::string(level_name(Level::memory));
+    if (state_->is_unflushed(inode)) return std::string(level_name(Level::memory));
     COFFER_TRY(const Level level, state_->tree.level(inode));
     return std::string(level_name(level));
   }

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <string>
 
 #include "tests/testing/temp_dir.h"
@@ -36,6 +37,7 @@ class AFileSystem : public ::testing::Test {
   }
   FileSystem& files() { return vault().file_system(); }
   files::Opened make(const std::string& name) { return *files().create_open(kRootInode, name, file_mode(), O_RDWR); }
+  std::string folder() const { return folder_.path().string(); }
   void write(HandleId handle, const std::string& text) { ASSERT_TRUE(files().write(handle, 0, as_bytes(text))); }
 
  private:
@@ -259,6 +261,82 @@ TEST_F(AFileSystem, TellsPathsOfOpenFilesForTheBarrier) {
   EXPECT_TRUE(files().open_for_writing().empty());
   ASSERT_TRUE(files().unlink(parent, "file"));
   EXPECT_EQ(code(files().path_of(opened.attributes.inode)), ENOENT);
+}
+
+TEST_F(AFileSystem, TellsTheLevelMemoryWhileAKernelMayHoldMoreOfTheFile) {
+  const files::Opened opened = make("file");
+  const InodeId inode = opened.attributes.inode;
+  EXPECT_EQ(*files().xattr(inode, files::kLevelXattr), "memory");
+  ASSERT_TRUE(files().flush(opened.handle));
+  EXPECT_NE(*files().xattr(inode, files::kLevelXattr), "memory");
+  const HandleId reader = *files().open(inode, O_RDONLY);
+  EXPECT_NE(*files().xattr(inode, files::kLevelXattr), "memory");
+  write(opened.handle, "x");
+  EXPECT_EQ(*files().xattr(inode, files::kLevelXattr), "memory");
+  files().release(opened.handle);
+  EXPECT_NE(*files().xattr(inode, files::kLevelXattr), "memory");
+  files().release(reader);
+}
+
+class ARenameOfAnOpenFile : public AFileSystem {
+ protected:
+  void SetUp() override {
+    files().release(make("good").handle);
+    settle();
+    moved_ = make("tmp");
+    ASSERT_TRUE(rename());
+  }
+  Result<void> rename() { return files().rename(kRootInode, "tmp", kRootInode, "good", meta::RenameMode::replace); }
+  /// Commits all that may be.
+  void settle() {
+    while (true) {
+      const Result<std::optional<Bytes>> commit =
+          vault().tree().draft_commit([](const meta::Draft&) -> Result<Bytes> { return Bytes(1); });
+      ASSERT_TRUE(commit);
+      if (!commit->has_value()) return;
+      ASSERT_TRUE(vault().tree().commit_done(vault().tree().head()->seq + 1, {}));
+    }
+  }
+  bool is_owed() {
+    settle();
+    return vault().tree().owed()->names > 0;
+  }
+
+  files::Opened moved_;
+};
+
+TEST_F(ARenameOfAnOpenFile, IsNotCommittedBeforeTheFileIsFlushed) {
+  EXPECT_TRUE(is_owed()) << "an empty file would replace a good one";
+  write(moved_.handle, "");
+  ASSERT_TRUE(files().flush(moved_.handle));
+  EXPECT_FALSE(is_owed());
+  files().release(moved_.handle);
+}
+
+TEST_F(ARenameOfAnOpenFile, IsCommittedWhenTheFileIsReleased) {
+  files().release(moved_.handle);
+  EXPECT_FALSE(is_owed());
+}
+
+TEST_F(ARenameOfAnOpenFile, KeepsNobodyWaitingWhoAsksForItsNames) {
+  EXPECT_TRUE(is_owed());
+  ASSERT_TRUE(files().fsync(kRootInode));
+  EXPECT_FALSE(is_owed());
+  files().release(moved_.handle);
+}
+
+TEST_F(AFileSystem, TellsOfAFileThatCouldNotBeKeptUntilItIs) {
+  const files::Opened opened = make("file");
+  write(opened.handle, "content");
+  const std::string spool = folder() + "/vault/spool";
+  std::filesystem::rename(spool, spool + ".away");
+  files().release(opened.handle);
+  ASSERT_EQ(files().problems().size(), 1u);
+  EXPECT_NE(files().problems()[0].find("/file "), std::string::npos);
+  std::filesystem::remove_all(spool);
+  std::filesystem::rename(spool + ".away", spool);
+  ASSERT_TRUE(files().flush_all());
+  EXPECT_TRUE(files().problems().empty());
 }
 
 }  // namespace
