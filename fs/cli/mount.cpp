@@ -9,6 +9,7 @@
 #include <csignal>
 #include <iostream>
 #include <memory>
+#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -84,7 +85,7 @@ Result<void> serve(const vault::VaultFolder& folder, const vault::VaultSettings&
   Signals signals;
   COFFER_TRY(const std::unique_ptr<vault::Vault> opened,
              vault::Vault::open(folder, options.vault, command.key.source(settings)));
-  std::unique_ptr<ops::Mount> mount;
+  std::shared_ptr<ops::Mount> mount;
   ops::MountOptions mount_options;
   mount_options.mountpoint = options.vault.mountpoint;
   mount_options.options = options.for_kernel;
@@ -92,15 +93,18 @@ Result<void> serve(const vault::VaultFolder& folder, const vault::VaultSettings&
   if (opened->is_read_only()) mount_options.cache_time = std::chrono::seconds(1);
   mount_options.on_ready = [&] { ready(welcome(*opened, options.vault.mountpoint, options.vault.read_only)); };
   COFFER_TRY(mount, ops::Mount::mount(opened->file_system(), mount_options));
-  opened->on_changed([&](const meta::Changed& changed) {
-    for (const InodeId inode : changed.inodes) mount->notify_invalidate(inode);
-    for (const auto& [parent, name] : changed.names) mount->notify_invalidate(parent, name);
+  opened->on_changed([weak = std::weak_ptr(mount)](const meta::Changed& changed) {
+    const std::shared_ptr<ops::Mount> still_there = weak.lock();
+    if (!still_there) return;
+    for (const InodeId inode : changed.inodes) still_there->notify_invalidate(inode);
+    for (const auto& [parent, name] : changed.names) still_there->notify_invalidate(parent, name);
   });
   Result<void> served;
   {
-    COFFER_TRY(
-        const std::unique_ptr<control::ControlServer> control,
-        control::ControlServer::listen(folder.control(), *opened, [&](bool lazy) { return mount->unmount(lazy); }));
+    COFFER_TRY(const std::unique_ptr<control::ControlServer> control,
+               control::ControlServer::listen(
+                   folder.control(), *opened, [&](bool lazy) { return mount->unmount(lazy); },
+                   [&](const std::stop_token& stop) { return mount->push_kernel_pages(stop); }));
     signals.watch([&] { (void)mount->unmount(true); });
     log::info("mounted", {{"read_only", opened->is_read_only() ? "yes" : "no"}});
     served = mount->run();

@@ -1,9 +1,5 @@
 // coffer sync: returns when everything that was written before is committed.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
-#include <cerrno>
 #include <iostream>
 #include <memory>
 
@@ -20,17 +16,6 @@ struct SyncOptions {
   unsigned timeout_s = 0;
 };
 
-// The kernel's dirty pages come first: they are not in the client's process yet.
-Result<void> write_back(const std::string& mountpoint) {
-  const int fd = ::open(mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return os_error(errno, "open " + mountpoint);
-  const int synced = ::syncfs(fd);
-  const int failure = errno;
-  ::close(fd);
-  if (synced != 0) return os_error(failure, "syncfs " + mountpoint);
-  return {};
-}
-
 Result<int> not_mounted(const vault::VaultFolder& folder) {
   COFFER_TRY(const vault::Status status, vault::status_unmounted(folder));
   if (status.all_committed()) {
@@ -45,7 +30,6 @@ Result<int> sync(const SyncOptions& options, const CommandLine& line) {
   COFFER_TRY(const vault::VaultFolder folder, line.folder(options.mountpoint));
   const std::optional<vault::Holder> holder = vault::holder_of(folder);
   if (!holder || holder->mountpoint.empty()) return not_mounted(folder);
-  COFFER_DO(write_back(holder->mountpoint));
   const control::ControlClient control(folder.control());
   Result<void> synced;
   {

@@ -40,8 +40,13 @@ std::string text_of(const json& line) { return line.dump(-1, ' ', false, json::e
 
 class ControlServer::State {
  public:
-  State(int listener, std::string path, vault::Vault& vault, std::function<Result<void>(bool)> unmount)
-      : listener_(listener), path_(std::move(path)), vault_(vault), unmount_(std::move(unmount)) {
+  State(int listener, std::string path, vault::Vault& vault, std::function<Result<void>(bool)> unmount,
+        PushPages push_pages)
+      : listener_(listener),
+        path_(std::move(path)),
+        vault_(vault),
+        unmount_(std::move(unmount)),
+        push_pages_(std::move(push_pages)) {
     acceptor_ = std::thread([this] { accept(); });
   }
 
@@ -82,11 +87,14 @@ class ControlServer::State {
   Result<json> answer(Conversation& with, const json& request);
   Result<json> sync(Conversation& with, std::chrono::seconds timeout);
   Result<json> verify(Conversation& with, const json& request);
+  Result<json> stop(bool lazy);
+  Result<void> push_pages(const std::stop_token& stop) { return push_pages_ ? push_pages_(stop) : Result<void>(); }
 
   const int listener_;
   const std::string path_;
   vault::Vault& vault_;
   const std::function<Result<void>(bool)> unmount_;
+  const PushPages push_pages_;
   std::thread acceptor_;
   Mutex mutex_;
   bool stopping_ GUARDED_BY(mutex_) = false;
@@ -148,11 +156,19 @@ Result<json> ControlServer::State::answer(Conversation& with, const json& reques
     COFFER_DO(vault_.clear_spool());
     return json{{"ok", true}};
   }
-  if (what == "stop") {
-    COFFER_DO(unmount_(request.value("lazy", false)));
-    return json{{"ok", true}};
-  }
+  if (what == "stop") return stop(request.value("lazy", false));
   return Error{Fault::protocol, 0, "unknown request"};
+}
+
+// Bytes that cannot be kept end with the mount: whoever asks for its end hears of them, before it if that can be.
+Result<json> ControlServer::State::stop(bool lazy) {
+  const auto keep = [&] { return vault_.is_read_only() ? Result<void>() : vault_.file_system().flush_all(); };
+  Result<void> kept = keep();
+  if (!kept) return std::move(kept).error().in("not unmounted, as what was written cannot be kept on the local disk");
+  COFFER_DO(unmount_(lazy));
+  kept = keep();
+  if (!kept) return std::move(kept).error().in("unmounted, but what was written last is not kept on the local disk");
+  return json{{"ok", true}};
 }
 
 // The barrier, on a thread of its own, while this one says how far it is.
@@ -163,7 +179,8 @@ Result<json> ControlServer::State::sync(Conversation& with, std::chrono::seconds
   bool is_over = false;
   Result<void> result;
   std::thread barrier([&] {
-    Result<void> synced = vault_.sync(deadline, with.stop.get_token());
+    Result<void> synced = push_pages(with.stop.get_token());
+    if (synced) synced = vault_.sync(deadline, with.stop.get_token());
     const MutexLock lock(mutex);
     result = std::move(synced);
     is_over = true;
@@ -208,10 +225,11 @@ Result<json> ControlServer::State::verify(Conversation& with, const json& reques
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(const std::string& path, vault::Vault& vault,
-                                                             std::function<Result<void>(bool)> unmount) {
+                                                             std::function<Result<void>(bool)> unmount,
+                                                             PushPages push_pages) {
   COFFER_TRY(const int fd, listen_at(path));
   return std::unique_ptr<ControlServer>(
-      new ControlServer(std::make_shared<State>(fd, path, vault, std::move(unmount))));
+      new ControlServer(std::make_shared<State>(fd, path, vault, std::move(unmount), std::move(push_pages))));
 }
 
 ControlServer::ControlServer(std::shared_ptr<State> state) : state_(std::move(state)) {}

@@ -12,7 +12,8 @@
 //                                                                                     process closes the vault and ends
 //
 // A timeout of 0 waits for as long as it takes; kinds of findings are corrupt, different and owed. stop does not wait
-// for the server: sync comes before it, unless what is owed may stay owed.
+// for the server: sync comes before it, unless what is owed may stay owed. It fails, and nothing is unmounted, where
+// what was written cannot be kept on the local disk.
 //
 // An error is {"ok":false,"fault":"offline","code":110,"what":"a sentence"}; fault is one of common/base/result.h. Who
 // closes the connection gives up the request. The socket's mode is the only right that is checked.
@@ -20,6 +21,7 @@
 
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 
 #include "common/base/result.h"
@@ -30,10 +32,14 @@ namespace coffer::control {
 /// Thread-safe. One accepting thread, and one for each connection, at most kConnectionsMax.
 class ControlServer {
  public:
+  /// Brings what only the kernel has to the vault's FileSystem; before each barrier. None where nothing is mounted.
+  using PushPages = std::function<Result<void>(const std::stop_token& stop)>;
+
   /// Replaces a socket that a killed process left: the caller holds the vault's FolderLock. `unmount` is called on a
   /// connection's thread and must not wait for this object. `vault` must outlive the server.
   static Result<std::unique_ptr<ControlServer>> listen(const std::string& path, vault::Vault& vault,
-                                                       std::function<Result<void>(bool lazy)> unmount);
+                                                       std::function<Result<void>(bool lazy)> unmount,
+                                                       PushPages push_pages = {});
   /// Ends every connection and waits for its thread.
   ~ControlServer();
 

@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <string>
 
+#include "common/base/log.h"
+
 namespace coffer::ops {
 
 namespace {
@@ -57,6 +59,10 @@ Result<void> push_file(Context& context, const Fd& root, InodeId inode) {
     const Result<std::string> path = context.file_system.path_of(inode);
     if (!path) return {};  // No name any more: nothing of it is ever sent.
     const Fd file(open_any(root, *path));
+    if (!file.is_open() && errno == EACCES) {
+      log::warn("pages_not_pushed", {{"inode", inode.value()}, {"why", "its mode lets nobody open it"}});
+      return {};
+    }
     if (!file.is_open() || !is_inode(file, inode)) continue;
     if (::fsync(file.get()) != 0) return os_error(errno, "fsync");
     return {};
@@ -77,6 +83,13 @@ Result<void> push_kernel_pages(Context& context, const std::stop_token& stop) {
     COFFER_DO(push_file(context, root, inode));
   }
   return {};
+}
+
+Result<void> push_kernel_pages(Context& context, InodeId inode) {
+  const OwnThreads::Here here(context.own_threads);
+  const Fd root = open_root(context);
+  if (!root.is_open()) return Error{Fault::local_io, 0, "the mount cannot be opened"};
+  return push_file(context, root, inode);
 }
 
 std::optional<std::uint64_t> kernel_size(Context& context, InodeId inode) {

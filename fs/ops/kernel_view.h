@@ -20,6 +20,9 @@ namespace coffer::ops {
 /// Afterwards all that was written through the mount before has reached the FileSystem. Fault::stopped on `stop`.
 Result<void> push_kernel_pages(Context& context, const std::stop_token& stop);
 
+/// The same for one file. One that may not be opened (its mode is 0000, and we are not root) is passed over.
+Result<void> push_kernel_pages(Context& context, InodeId inode);
+
 /// The file's size as stat(2) tells it; nullopt where the file has no name by which it can be asked for.
 std::optional<std::uint64_t> kernel_size(Context& context, InodeId inode);
 

@@ -8,6 +8,7 @@
 
 #include "fs/ops/context.h"
 #include "fs/ops/fuse.h"
+#include "fs/ops/kernel_view.h"
 #include "fs/ops/mountpoint.h"
 #include "fs/ops/operations.h"
 
@@ -117,6 +118,10 @@ Result<void> Mount::run() {
 Result<void> Mount::unmount(bool detach) {
   if (!impl_->is_mounted) return {};
   return ops::unmount(impl_->context.mountpoint, detach);
+}
+
+Result<void> Mount::push_kernel_pages(const std::stop_token& stop) {
+  return ops::push_kernel_pages(impl_->context, stop);
 }
 
 void Mount::notify_invalidate(InodeId inode) {

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -44,6 +45,10 @@ class Mount {
   /// Fails with answer(EBUSY) while someone uses it, unless `detach`: then it leaves the tree of names at once and
   /// run() returns when the last user is gone.
   Result<void> unmount(bool detach = false);
+
+  /// Afterwards all that was written through the mount before has reached the FileSystem, pages of files that are open
+  /// among it. From any thread but those that answer the kernel. Fault::stopped on `stop`.
+  Result<void> push_kernel_pages(const std::stop_token& stop);
 
   /// Forgets what the kernel caches of an inode, or of a name. From any thread but those that answer the kernel.
   void notify_invalidate(InodeId inode);

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "fs/ops/guarded.h"
+#include "fs/ops/kernel_view.h"
 #include "fs/ops/operations.h"
 
 namespace coffer::ops {
@@ -48,6 +49,13 @@ void op_getxattr(fuse_req_t req, fuse_ino_t inode, const char* name_text, std::s
     return guarded_waiting(req, [req, inode, size](Reply& reply) -> Result<void> {
       COFFER_TRY(const std::string value,
                  file_system(req).xattr(InodeId(inode), files::kSha256Xattr, reply.stop_token()));
+      return hand_out(reply, value, size);
+    });
+  }
+  if (name == files::kLevelXattr && file_system(req).is_open_for_writing(InodeId(inode))) {
+    return guarded_waiting(req, [req, inode, size](Reply& reply) -> Result<void> {
+      COFFER_DO(push_kernel_pages(context(req), InodeId(inode)));  // Else it would be that of less than was written.
+      COFFER_TRY(const std::string value, file_system(req).xattr(InodeId(inode), files::kLevelXattr));
       return hand_out(reply, value, size);
     });
   }

@@ -1,6 +1,8 @@
 // The main job: what is copied into the mount is, byte for byte and attribute for attribute, on another machine.
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <fstream>
 
@@ -108,6 +110,34 @@ TEST_F(EndToEnd, HasOnTheServerAllThatWasWrittenBeforeTheBarrier) {
   Client& second = stage.client("second", "first");
   ASSERT_NO_FATAL_FAILURE(second.mount("ro"));
   EXPECT_EQ(listing(second.mountpoint()), expected);
+}
+
+// Claim: `coffer sync` waits for the pages that only the kernel has, also of a file that is still open.
+TEST_F(EndToEnd, HasOnTheServerWhatAnOpenFileHeldWhenSyncWasCalled) {
+  Stage stage;
+  Client& first = stage.client("first");
+  ASSERT_NO_FATAL_FAILURE(first.mount());
+  const std::string content(20'000'000, 'c');
+  const int fd = ::open((first.mountpoint() + "/open").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_EQ(::write(fd, content.data(), content.size()), static_cast<ssize_t>(content.size()));
+  ASSERT_TRUE(succeeded(first.sync()));
+  first.kill9();
+  ::close(fd);
+  Client& second = stage.client("second", "first");
+  ASSERT_NO_FATAL_FAILURE(second.mount("ro"));
+  std::ifstream file(second.mountpoint() + "/open");
+  EXPECT_TRUE(std::string(std::istreambuf_iterator<char>(file), {}) == content);
+}
+
+// Claim: right after cp returned there is nothing that `coffer umount` does not wait for.
+TEST_F(EndToEnd, UnmountsRightAfterACopyWithNothingOwed) {
+  Stage stage;
+  Client& client = stage.client("first");
+  for (const std::string round : {"1", "2", "3"}) {
+    ASSERT_NO_FATAL_FAILURE(client.mount());
+    ASSERT_EQ(run({"cp", "-a", "/usr/include/openssl", client.mountpoint() + "/" + round}).exit_code, 0);
+    ASSERT_TRUE(succeeded(client.umount())) << "round " << round;
+  }
 }
 
 }  // namespace
