@@ -118,6 +118,13 @@ Result<std::string> path_of(Connection& connection, InodeId inode) {
   return path;
 }
 
+Result<std::vector<std::pair<InodeId, std::string>>> names_of(Connection& connection, InodeId inode) {
+  std::vector<std::pair<InodeId, std::string>> names;
+  COFFER_DO(for_each(connection.query("SELECT parent, name FROM name WHERE ino = ?", inode),
+                     [&](const Rows& row) { names.emplace_back(row.u64(0), row.text(1)); }));
+  return names;
+}
+
 Result<InodeId> resolve(Connection& connection, std::string_view path) {
   InodeId at = kRootInode;
   while (!path.empty()) {

@@ -26,6 +26,7 @@ Result<std::vector<Entry>> entries(Connection& connection, InodeId folder, std::
 Result<InodeId> parent_of(Connection& connection, InodeId folder);
 Result<InodeId> resolve(Connection& connection, std::string_view path);
 Result<std::string> path_of(Connection& connection, InodeId inode);
+Result<std::vector<std::pair<InodeId, std::string>>> names_of(Connection& connection, InodeId inode);
 Result<std::string> xattr(Connection& connection, InodeId inode, std::string_view name);
 Result<std::vector<std::string>> xattrs(Connection& connection, InodeId inode);
 Result<std::vector<Extent>> extents(Connection& connection, InodeId inode, FileOffset begin, FileOffset end);

@@ -28,19 +28,23 @@ struct Tree::Impl {
     return s.transact([&] { return work(s); });
   }
 
-  /// One transaction; `then` follows if it succeeds. What it dropped is told when all locks are free.
+  /// One transaction; `then` follows if it succeeds. What it dropped and made owed is told when all locks are free.
   template <class Work, class Then>
   std::invoke_result_t<Work, Store&> write(Work work, Then then) EXCLUDES(writer_mutex) {
     std::vector<ChunkRow> dropped;
     std::optional<std::invoke_result_t<Work, Store&>> result;
+    bool has_changed = false;
     {
       MutexLock lock(writer_mutex);
+      const std::uint64_t version_before = store.counters().version;
       result.emplace(transact(store, work));
       if (*result) then(store);
       dropped = store.take_dropped();
       version.store(store.counters().version, std::memory_order_release);
+      has_changed = store.counters().version != version_before;  // Whatever becomes owed takes a version.
     }
     for (const ChunkRow& chunk : dropped) events.chunk_dropped(chunk);
+    if (has_changed) events.changed();
     return *std::move(result);
   }
 
@@ -136,6 +140,9 @@ Result<InodeId> Tree::resolve(std::string_view path) {
 }
 Result<std::string> Tree::path_of(InodeId inode) {
   return impl_->with_store([&](Store& store) { return read::path_of(store.connection(), inode); });
+}
+Result<std::vector<std::pair<InodeId, std::string>>> Tree::names_of(InodeId inode) {
+  return impl_->with_store([&](Store& store) { return read::names_of(store.connection(), inode); });
 }
 Result<Attributes> Tree::change(InodeId inode, const AttributeChange& change) {
   return impl_->write([&](Store& store) { return store.change(inode, change); });
@@ -238,6 +245,7 @@ Result<void> Tree::raise(InodeId inode) {
 }
 void Tree::hold(InodeId inode, bool held) {
   impl_->with_store([&](Store& store) { store.hold(inode, held); });
+  if (!held) impl_->events.changed();
 }
 
 Result<std::optional<Bytes>> Tree::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal) {

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/bytes.h"
@@ -79,6 +80,8 @@ class Tree {
   Result<InodeId> resolve(std::string_view path);
   /// One of the inode's paths, for resolve(): "a/b"; "" for the root. ENOENT where it has no name.
   Result<std::string> path_of(InodeId inode);
+  /// All names of the inode: a folder and a name in it each.
+  Result<std::vector<std::pair<InodeId, std::string>>> names_of(InodeId inode);
 
   /// Sets what is given; ctime becomes now unless given. A truncate sets mtime unless given (EISDIR, EINVAL where it is
   /// no file, EFBIG). A change of atime alone is stored, but neither touches ctime nor is owed.

@@ -30,6 +30,8 @@ class TreeEvents {
   virtual ~TreeEvents() = default;
   /// No file uses the chunk any more and its row is gone: its bytes in the spool or the staging file can be freed.
   virtual void chunk_dropped(const ChunkRow& chunk) = 0;
+  /// More is owed, or may be committed, than before: a change of any kind, or the end of a hold.
+  virtual void changed() {}
 };
 
 struct NewInode {

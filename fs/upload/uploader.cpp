@@ -47,6 +47,12 @@ void Uploader::stop() {
 
 void Uploader::wake() { state_->wake(); }
 
+void Uploader::wake_commits() {
+  const MutexLock lock(state_->mutex);
+  state_->commit_wanted = true;
+  state_->changed.notify_all();
+}
+
 void Uploader::link_changed() {
   const MutexLock lock(state_->mutex);
   state_->link_came = state_->chunks_wanted = state_->commit_wanted = true;

@@ -70,6 +70,8 @@ class Uploader {
 
   /// Something may be owed now. Cheap; never blocks.
   void wake();
+  /// The same where no chunk is: names, attributes, the end of a hold.
+  void wake_commits();
   /// The link went up or down.
   void link_changed();
   /// The lease's epoch; nothing is sent without one.

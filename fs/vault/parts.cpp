@@ -130,10 +130,8 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
       upload::Parts{*tree, *spool, *sealer, *remote, settings.id},
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
                     [this](const Error&) { lease->doubt(); }});
-  follower = std::make_unique<Follower>(*tree, *sealer, *client, [this](const meta::Changed& changed) {
-    const MutexLock guard(mutex_);
-    if (invalidate_) invalidate_(changed);
-  });
+  follower = std::make_unique<Follower>(*tree, *sealer, *client,
+                                        [this](const meta::Changed& changed) { tree_changed(changed); });
   lease = std::make_unique<Lease>(*client, LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
                                                       [this](const std::optional<std::string>& why_lost) {
                                                         if (why_lost) {
@@ -183,10 +181,35 @@ Result<void> Vault::Parts::reach_head() {
 // On the lease's thread, or on that of open().
 Result<void> Vault::Parts::lease_granted(std::uint64_t epoch) {
   COFFER_DO(follower->catch_up(steady_clock::now() + kCatchUpDeadline));
+  if (changed_while_open_) {
+    return Error{Fault::refused, EROFS,
+                 "another client changed a file that is open here: close it, then unmount and mount again"};
+  }
   COFFER_DO(tree->take_over());
   uploader->set_epoch(epoch);
   keep_up();
   return {};
+}
+
+// A kernel that writes back trusts its own size of a file for as long as it knows the file: without names it forgets
+// those that nobody has open. invalidate_ waits for the kernel, which may wait for us: no lock is held.
+void Vault::Parts::tree_changed(meta::Changed changed) {
+  const bool writes_back = !read_only_ && file_system;
+  for (std::size_t i = 0; writes_back && i < changed.inodes.size(); ++i) {
+    const Result<Attributes> now = tree->attributes(changed.inodes[i]);
+    if (!now || !S_ISREG(now->mode)) continue;
+    if (Result<std::vector<std::pair<InodeId, std::string>>> names = tree->names_of(changed.inodes[i])) {
+      changed.names.insert(changed.names.end(), names->begin(), names->end());
+    }
+  }
+  Invalidate invalidate;
+  {
+    const MutexLock guard(mutex_);
+    invalidate = invalidate_;
+  }
+  if (invalidate) invalidate(changed);
+  const auto is_open = [this](InodeId inode) { return file_system->is_open(inode); };
+  if (writes_back && std::ranges::any_of(changed.inodes, is_open)) changed_while_open_ = true;
 }
 
 // What is asked of the server now and then while the lease is kept.
@@ -239,6 +262,10 @@ void Vault::Parts::on_changed(Invalidate invalidate) {
 
 void Vault::Parts::chunk_dropped(const ChunkRow& chunk) {
   if (committer) committer->chunk_dropped(chunk);  // Before there is one, Spool::open() and start() drop it.
+}
+
+void Vault::Parts::changed() {
+  if (is_running_) uploader->wake_commits();  // Chunks: by the committer.
 }
 
 Result<void> Vault::Parts::wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) {

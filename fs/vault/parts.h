@@ -37,6 +37,7 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
 
   // meta::TreeEvents
   void chunk_dropped(const ChunkRow& chunk) override;
+  void changed() override;
   // files::Durability
   Result<void> wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) override;
   Result<void> wait_all_committed(os::SteadyTime deadline, std::stop_token stop) override;
@@ -71,11 +72,13 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   Result<void> open_stations(const keys::VaultKey& key);
   Result<void> reach_head();
   Result<void> lease_granted(std::uint64_t epoch);
+  void tree_changed(meta::Changed changed);
   void link_changed();
   void keep_up();
 
   std::atomic<bool> is_running_{false};  // The link's changes are for stations that stand.
   std::atomic<bool> read_only_{false};
+  std::atomic<bool> changed_while_open_{false};  // By another client: the kernel keeps an old size.
   bool is_closed_ = false;
   bool is_online_at_open_ = false;
   bool has_tree_ = false;

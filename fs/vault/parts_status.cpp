@@ -55,6 +55,9 @@ Status Vault::Parts::status() const {
   };
   for (const std::string& problem : progress.problems) add(problem);
   for (const std::string& damage : committer->damage()) add(damage);
+  if (file_system) {
+    for (const std::string& problem : file_system->problems()) add(problem);
+  }
   add(lease->problem());
   add(follower->problem());
   const MutexLock guard(mutex_);
