@@ -1,7 +1,9 @@
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <map>
+#include <optional>
 
 #include "fs/cli/side.h"
 
@@ -17,15 +19,21 @@ class Copy {
   Result<void> node(const std::string& from_path, const std::string& to_path) {
     COFFER_TRY(const Node what, from_.look(from_path));
     if (S_ISDIR(what.mode)) return folder(from_path, to_path, what);
-    COFFER_DO(make_way(to_path));
+    COFFER_TRY(const std::optional<Node> there, look_for(to_path));
+    if (there && S_ISDIR(there->mode)) {
+      return Error{Fault::answer, EISDIR, to_path + " is a folder and in the way of a file: move it away first"};
+    }
     if (what.links > 1) {
       const auto [known, is_new] = first_names_.emplace(what.identity, to_path);
-      if (!is_new) return to_.make_hard_link(known->second, to_path);
+      if (!is_new) return hard_link(known->second, to_path, there);
     }
-    COFFER_DO(content(from_path, to_path, what));
+    COFFER_DO(replace(to_path, [&](const std::string& temporary) -> Result<void> {
+      COFFER_DO(content(from_path, temporary, what));
+      return finish(from_path, temporary, what);
+    }));
     ++copied.files;
     progress_(copied);
-    return finish(from_path, to_path, what);
+    return {};
   }
 
   Copied copied;
@@ -40,13 +48,30 @@ class Copy {
     return finish(from_path, to_path, what);  // Its times last: each name in it changed them.
   }
 
-  Result<void> make_way(const std::string& to_path) {
-    const Result<Node> there = to_.look(to_path);
-    if (!there) return there.error().code == ENOENT ? Result<void>{} : there.error();
-    if (S_ISDIR(there->mode)) {
-      return Error{Fault::answer, EISDIR, to_path + " is a folder and in the way of a file: move it away first"};
-    }
-    return to_.remove(to_path);
+  Result<std::optional<Node>> look_for(const std::string& path) {
+    Result<Node> there = to_.look(path);
+    if (there) return std::optional(*there);
+    if (there.error().code == ENOENT) return std::optional<Node>();
+    return std::move(there).error();
+  }
+
+  // What is at `to_path` stays until what replaces it is whole.
+  Result<void> replace(const std::string& to_path, const std::function<Result<void>(const std::string&)>& make) {
+    const std::string temporary = to_path.substr(0, to_path.rfind('/') + 1) + temporary_name_;
+    COFFER_TRY(const std::optional<Node> left, look_for(temporary));  // By a copy that was killed.
+    if (left) COFFER_DO(to_.remove(temporary));
+    Result<void> made = make(temporary);
+    if (made) made = to_.rename(temporary, to_path);
+    if (made) return {};
+    (void)to_.remove(temporary);
+    return std::move(made).error().in(to_path);
+  }
+
+  Result<void> hard_link(const std::string& first, const std::string& to_path, const std::optional<Node>& there) {
+    COFFER_TRY(const Node linked, to_.look(first));
+    if (there && there->identity == linked.identity)
+      return {};  // rename(2) between two names of one file does nothing.
+    return replace(to_path, [&](const std::string& temporary) { return to_.make_hard_link(first, temporary); });
   }
 
   Result<void> content(const std::string& from_path, const std::string& to_path, const Node& what) {
@@ -77,6 +102,7 @@ class Copy {
   const std::string& priority_;
   const std::function<void(const Copied&)>& progress_;
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::string> first_names_;
+  const std::string temporary_name_ = ".coffer-copy-" + std::to_string(::getpid());
 };
 
 }  // namespace

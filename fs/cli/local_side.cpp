@@ -145,6 +145,11 @@ class LocalSide : public Side {
     return {};
   }
 
+  Result<void> rename(const std::string& path, const std::string& new_path) override {
+    if (::rename(path.c_str(), new_path.c_str()) != 0) return failed(new_path);
+    return {};
+  }
+
   Result<void> set_attributes(const std::string& path, const Node& node) override {
     // Before the mode: a new owner takes setuid away. Only root can give files away.
     if (::lchown(path.c_str(), node.uid, node.gid) != 0 && errno != EPERM) return failed(path);

@@ -49,6 +49,8 @@ class Side {
   virtual Result<void> make_file(const std::string& path, const std::function<Result<void>(const Sink&)>& write) = 0;
   /// A name that is no folder.
   virtual Result<void> remove(const std::string& path) = 0;
+  /// Replaces a name that is no folder, in one step. Both lie in the same folder.
+  virtual Result<void> rename(const std::string& path, const std::string& new_path) = 0;
   /// Owner (where this user may set it), mode and times.
   virtual Result<void> set_attributes(const std::string& path, const Node& node) = 0;
   virtual Result<void> set_xattr(const std::string& path, const std::string& name, const std::string& value) = 0;
@@ -64,8 +66,8 @@ struct Copied {
 };
 
 /// Copies `from_path`, with all below a folder, to be `to_path`: content, modes, owners, times, symbolic and hard
-/// links, xattrs. Folders that are there are merged, other names replaced. `progress` hears of every part. `priority`
-/// is what new files in a vault get as user.coffer.priority; none if empty.
+/// links, xattrs. Folders that are there are merged, other names replaced by whole copies only. `progress` hears of
+/// every part. `priority` is what new files in a vault get as user.coffer.priority; none if empty.
 Result<Copied> copy_tree(Side& from, const std::string& from_path, Side& to, const std::string& to_path,
                          const std::string& priority, const std::function<void(const Copied&)>& progress);
 

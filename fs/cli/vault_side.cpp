@@ -126,6 +126,11 @@ class VaultSide : public Side {
     return files_.unlink(folder, name(path));
   }
 
+  Result<void> rename(const std::string& path, const std::string& new_path) override {
+    COFFER_TRY(const InodeId folder, find(parent(path)));
+    return files_.rename(folder, name(path), folder, name(new_path), meta::RenameMode::replace);
+  }
+
   Result<void> set_attributes(const std::string& path, const Node& node) override {
     COFFER_TRY(const InodeId inode, find(path));
     meta::AttributeChange change;

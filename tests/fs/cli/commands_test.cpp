@@ -51,6 +51,19 @@ TEST_F(Commands, GiveATreeToASecondClientWithTheKeyFile) {
   EXPECT_EQ(testing::listing(out() + "/tree"), testing::listing(local()));
 }
 
+TEST_F(Commands, ReplaceATreeThatIsThere) {
+  make_tree();
+  ASSERT_EQ(client_.coffer({"put", local()}).exit_code, 0);
+  const Finished again = client_.coffer({"put", local()});
+  ASSERT_EQ(again.exit_code, 0) << again.err;
+  EXPECT_EQ(client_.coffer({"ls", "tree"}).out, "a\nempty\nfifo\nhard\nlarge\nsoft\nsub\n");
+  for (int i = 0; i < 2; ++i) {
+    const Finished get = client_.coffer({"get", "tree", "-o", out()});
+    ASSERT_EQ(get.exit_code, 0) << get.err;
+    EXPECT_EQ(testing::listing(out() + "/tree"), testing::listing(local()));
+  }
+}
+
 TEST_F(Commands, ListAFolder) {
   make_tree();
   ASSERT_EQ(client_.coffer({"put", local()}).exit_code, 0);
