@@ -74,6 +74,12 @@ struct Tree::Impl {
     return work(*reader);
   }
 
+  void drop_if_unused(ChunkKey chunk) EXCLUDES(writer_mutex) {
+    // Nearly always it is used, and no transaction is needed. A failure leaves it to the next open().
+    const Result<bool> unused = with_store([&](Store& s) { return s.is_unused(chunk); });
+    if (unused && *unused) (void)write([&](Store& s) { return s.drop_if_unused(chunk); });
+  }
+
   Pins pins;
   Mutex writer_mutex;
   Store store GUARDED_BY(writer_mutex);
@@ -190,17 +196,12 @@ void Tree::keep(const PieceAt& piece) {
   impl_->with_store([&](Store& store) { store.keep(piece); });
 }
 void Tree::let_go(const PieceAt& piece) {
-  // A failure leaves an unused chunk to the next open().
-  (void)impl_->write([&](Store& store) {
-    store.let_go(piece);
-    return store.drop_if_unused(piece.chunk);
-  });
+  impl_->with_store([&](Store& store) { store.let_go(piece); });
+  impl_->drop_if_unused(piece.chunk);
 }
 void Tree::let_go(ChunkKey chunk) {
-  (void)impl_->write([&](Store& store) {
-    store.let_go(chunk);
-    return store.drop_if_unused(chunk);
-  });
+  impl_->with_store([&](Store& store) { store.let_go(chunk); });
+  impl_->drop_if_unused(chunk);
 }
 Result<ChunkKey> Tree::add_open_chunk() {
   return impl_->write([](Store& store) { return store.add_open_chunk(); });
