@@ -43,6 +43,8 @@ Result<bool> Follower::take_page(std::chrono::milliseconds wait, rpc::Deadline d
     return alarm("the server's log ends at commit " + std::to_string(page.head_seq) +
                  ", but this client has seen commit " + std::to_string(head.seq));
   }
+  // A poll brings no commit that is too large for its share of the window.
+  if (page.commits.empty() && page.head_seq > head.seq && wait > 0ms) return take_page(0ms, deadline);
   for (const Bytes& bytes : page.commits) COFFER_DO(take(bytes));
   COFFER_TRY(const meta::Head now, tree_.head());
   return !page.commits.empty() && now.seq < page.head_seq;

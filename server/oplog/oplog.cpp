@@ -72,7 +72,7 @@ Result<Head> OpLog::State::head() {
   return head;
 }
 
-Result<Page> OpLog::read(std::uint64_t from_seq, std::uint64_t bytes_max) {
+Result<Page> OpLog::read(std::uint64_t from_seq, std::uint64_t bytes_max, First first) {
   const MutexLock lock(state_->mutex);
   Page page;
   COFFER_TRY(page.head, state_->head());
@@ -85,7 +85,8 @@ Result<Page> OpLog::read(std::uint64_t from_seq, std::uint64_t bytes_max) {
     if (!more) return page;
     const ByteView bytes = rows.blob(0);
     taken += bytes.size();
-    if (!page.commits.empty() && taken > bytes_max) return page;
+    const bool may_exceed = page.commits.empty() && first == First::in_any_case;
+    if (taken > bytes_max && !may_exceed) return page;
     page.commits.push_back(copy_of(bytes));
   }
 }

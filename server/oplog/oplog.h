@@ -67,8 +67,9 @@ class OpLog {
   /// Bytes of all commits.
   Result<std::uint64_t> log_bytes();
   Result<Head> head();
-  /// Commits from `from_seq` on while they fit into `bytes_max`; the first one in any case.
-  Result<Page> read(std::uint64_t from_seq, std::uint64_t bytes_max);
+  enum class First { in_any_case, if_it_fits };
+  /// Commits from `from_seq` on while they fit into `bytes_max`.
+  Result<Page> read(std::uint64_t from_seq, std::uint64_t bytes_max, First first = First::in_any_case);
   /// Called after each append(), on its thread, from before the first append() on.
   void on_append(std::function<void()> call);
 
