@@ -17,12 +17,15 @@ using namespace std::chrono_literals;
 
 // Where nobody waits, a second's changes share one commit.
 constexpr auto kCommitInterval = 1s;
+// Someone waits, and nothing was ready: each chunk that is stored may change that, but not each is worth a look.
+constexpr auto kFruitlessInterval = 10ms;
 constexpr auto kPause = 5s;
 
 }  // namespace
 
 void CommitLoop::run() {
   auto last = steady_clock::now() - kCommitInterval;
+  bool was_fruitless = false;
   for (;;) {
     std::uint64_t epoch = 0;
     {
@@ -30,9 +33,12 @@ void CommitLoop::run() {
       for (;;) {
         if (state_->stopping) return;
         const bool may_commit = state_->commit_wanted && state_->epoch && parts_.remote.online();
-        if (may_commit && (state_->waiters > 0 || steady_clock::now() >= last + kCommitInterval)) break;
+        const auto next_at = state_->waiters == 0 ? last + kCommitInterval
+                             : was_fruitless      ? last + kFruitlessInterval
+                                                  : last;
+        if (may_commit && steady_clock::now() >= next_at) break;
         if (may_commit) {
-          state_->changed.wait_until(state_->mutex, last + kCommitInterval);
+          state_->changed.wait_until(state_->mutex, next_at);
         } else {
           state_->changed.wait(state_->mutex);
         }
@@ -48,7 +54,8 @@ void CommitLoop::run() {
       pause(kPause);
       continue;
     }
-    if (*commit) append(**std::move(commit), epoch);
+    was_fruitless = !commit->has_value();
+    if (!was_fruitless) append(**std::move(commit), epoch);
     const MutexLock lock(state_->mutex);
     ++state_->commits_done;
     state_->changed.notify_all();  // Waiters look again, also where nothing was left to commit.

@@ -165,6 +165,7 @@ Result<void> Vault::Parts::reach_head() {
     if (state == LeaseState::denied || (reached && state == LeaseState::lost)) reached = follower->catch_up(deadline);
   } else {
     reached = follower->catch_up(deadline);
+    keep_up();
   }
   if (reached) return {};
   if (!has_tree_) return reached;
@@ -214,11 +215,13 @@ void Vault::Parts::tree_changed(meta::Changed changed) {
 
 // What is asked of the server now and then while the lease is kept.
 void Vault::Parts::keep_up() {
+  const std::uint64_t sent = uploader->progress().bytes_sent;
   Result<rpc::VaultState> state =
       rpc::wait<rpc::VaultState>([&](auto done) { client->ping(steady_clock::now() + kAskDeadline, std::move(done)); });
   if (state) {
     const MutexLock guard(mutex_);
     server_state_ = std::move(*state);
+    sent_then_ = sent;
   }
   if (!is_certificate_due(folder, os::real_clock())) return;
   if (const Result<void> renewed = renew_certificate(folder, settings, *client); !renewed) {
@@ -228,6 +231,10 @@ void Vault::Parts::keep_up() {
 
 void Vault::Parts::link_changed() {
   if (!is_running_) return;
+  if (client->link() == rpc::Link::refused) {
+    lease->doubt();
+    uploader->give_up({Fault::refused, EACCES, "the server refuses this client: " + client->why()});
+  }
   uploader->link_changed();
   lease->link_changed();
 }

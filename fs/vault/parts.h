@@ -85,6 +85,7 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   mutable Mutex mutex_;
   Invalidate invalidate_ GUARDED_BY(mutex_);
   std::optional<rpc::VaultState> server_state_ GUARDED_BY(mutex_);
+  std::uint64_t sent_then_ GUARDED_BY(mutex_) = 0;  // Bytes that were sent before server_state_ was asked for.
   std::string alarm_ GUARDED_BY(mutex_);
 };
 

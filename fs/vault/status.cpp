@@ -53,6 +53,7 @@ std::string to_json(const Status& status) {
   json["tree"] = {
       {"files", status.files}, {"bytes", status.bytes}, {"head_seq", status.head_seq}, {"head_hash", status.head_hash}};
   json["levels"] = {{"memory_bytes", status.buffered_bytes}, {"spooled_bytes", status.owed_bytes}};
+  json["open_files"] = status.open_files;
   nlohmann::ordered_json owed{{"files", status.owed_files},
                               {"names", status.owed_names},
                               {"chunks", status.owed_chunks},
@@ -92,6 +93,7 @@ std::optional<Status> status_from_json(const std::string& text) {
     status.head_seq = json.at("tree").at("head_seq").get<std::uint64_t>();
     status.head_hash = json.at("tree").at("head_hash").get<std::string>();
     status.buffered_bytes = json.at("levels").at("memory_bytes").get<std::uint64_t>();
+    status.open_files = json.at("open_files").get<std::uint64_t>();
     const nlohmann::json& owed = json.at("owed");
     status.owed_files = owed.at("files").get<std::uint64_t>();
     status.owed_names = owed.at("names").get<std::uint64_t>();
@@ -126,6 +128,9 @@ std::string to_sentence(const Status& status) {
     if (status.owed_since_ns) text += ", the oldest since " + clock_time(*status.owed_since_ns);
     const std::string why = obstacle(status);
     text += why.empty() ? "; they are on their way." : "; " + why + ".";
+  }
+  if (status.open_files > 0) {
+    text += "\n" + count_of(status.open_files, "file is", "files are") + " open for writing.";
   }
   if (status.read_only) {
     text += status.lease_holder.empty() ? "\nThe vault is open read-only."

@@ -18,6 +18,7 @@ struct Status {
   std::string lease_holder;            ///< Who else has it.
   std::uint64_t files = 0, bytes = 0;  ///< Of the whole tree.
   std::uint64_t buffered_bytes = 0;    ///< Level memory.
+  std::uint64_t open_files = 0;        ///< Open for writing: what their programs write next is not known yet.
   std::uint64_t owed_files = 0, owed_names = 0, owed_chunks = 0, owed_bytes = 0;
   bool commit_pending = false;
   std::optional<std::int64_t> owed_since_ns;  ///< Since 1970.
