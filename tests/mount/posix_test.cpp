@@ -381,6 +381,24 @@ TEST_F(AMountedFolder, TellsLevelAndHashOfAFile) {
   EXPECT_EQ(::setxattr(at("file").c_str(), "user.coffer.level", "x", 1, 0), -1);
 }
 
+// Claim: the level of an open file is that of all that was written, pages that only the kernel has among it.
+TEST_F(AMountedFolder, TellsTheLevelMemoryOfAFileThatIsBeingWritten) {
+  const auto level = [&] {
+    char value[32];
+    const ssize_t bytes = ::getxattr(at("file").c_str(), "user.coffer.level", value, sizeof(value));
+    return bytes > 0 ? std::string(value, static_cast<std::size_t>(bytes)) : "none";
+  };
+  const int fd = ::open(at("file").c_str(), O_WRONLY | O_CREAT, 0644);
+  ASSERT_EQ(::write(fd, "abc", 3), 3);
+  EXPECT_EQ(level(), "memory");
+  ASSERT_EQ(::fsync(fd), 0);
+  EXPECT_EQ(level(), "spooled");
+  ASSERT_EQ(::write(fd, "abc", 3), 3);
+  EXPECT_EQ(level(), "memory");
+  ::close(fd);
+  EXPECT_EQ(level(), "spooled");
+}
+
 TEST_F(AMountedFolder, WaitsForTheServerInFsync) {
   write_file(at("file"), "x");
   EXPECT_EQ(testing::shell("sync " + at("file")).exit_code, 0);
