@@ -1,4 +1,5 @@
 // coffer umount: waits until all is committed, then unmounts.
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -69,17 +70,27 @@ Result<int> wait_for_end(const vault::VaultFolder& folder, bool now) {
   return kNotCommitted;
 }
 
+// No process of this home serves the mountpoint. What one that was killed left there answers ENOTCONN; anything else
+// is somebody's live mount, and not ours to take away.
+Result<int> clear_dead_mount(const std::string& mountpoint, const Result<vault::VaultFolder>& folder) {
+  if (!is_mounted(mountpoint)) return Error{Fault::refused, EINVAL, "nothing is mounted at " + mountpoint};
+  struct stat found {};
+  if (::stat(mountpoint.c_str(), &found) == 0 || errno != ENOTCONN) {
+    if (!folder) return folder.error();
+    return Error{
+        Fault::refused, EBUSY,
+        "what is mounted at " + mountpoint + " is not a vault of this home: give the --home it was mounted from"};
+  }
+  COFFER_DO(ops::unmount(mountpoint, true));
+  std::cout << "Cleared what a mount that is gone had left at " << mountpoint << ".\n";
+  return kDone;
+}
+
 Result<int> umount(const UmountOptions& options, const CommandLine& line) {
   const std::string mountpoint = absolute(options.mountpoint);
   const Result<vault::VaultFolder> folder = line.folder(options.mountpoint);
   const std::optional<vault::Holder> holder = folder ? vault::holder_of(*folder) : std::nullopt;
-  if (!holder || holder->mountpoint != mountpoint) {
-    if (!is_mounted(mountpoint)) return Error{Fault::refused, EINVAL, "nothing is mounted at " + mountpoint};
-    if (!folder) return folder.error();
-    COFFER_DO(ops::unmount(mountpoint, true));
-    std::cout << "Cleared what a mount that is gone had left at " << mountpoint << ".\n";
-    return kDone;
-  }
+  if (!holder || holder->mountpoint != mountpoint) return clear_dead_mount(mountpoint, folder);
   const control::ControlClient control(folder->control());
   if (!options.now) {
     UploadProgress progress;

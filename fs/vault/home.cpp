@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -38,6 +37,14 @@ std::string joined(const std::vector<std::string>& names) {
   return text;
 }
 
+// A lock of the open file description (fcntl(2)): it goes with the process, and can be asked for without being taken.
+::flock whole_file(short type) {
+  ::flock whole{};
+  whole.l_type = type;
+  whole.l_whence = SEEK_SET;
+  return whole;
+}
+
 // What the lock's file says of its holder: a pid, a space, the mountpoint.
 std::optional<Holder> read_holder(int fd) {
   std::string text(kLockBytesMax, '\0');
@@ -69,7 +76,6 @@ Result<VaultSettings> read_settings(const VaultFolder& folder) {
       COFFER_TRY(Bytes bytes_of_slot, base::from_hex(slot.get<std::string>()));
       settings.key_slots.push_back(std::move(bytes_of_slot));
     }
-    if (json.contains("last_epoch")) settings.last_epoch = json.at("last_epoch").get<std::uint64_t>();
     settings.mountpoint = json.value("mountpoint", "");
     return settings;
   } catch (const nlohmann::json::exception&) {
@@ -88,7 +94,6 @@ Result<void> write_settings(const VaultFolder& folder, const VaultSettings& sett
   if (!settings.key_file.empty()) json["key_file"] = settings.key_file;
   json["key_slots"] = nlohmann::json::array();
   for (const Bytes& slot : settings.key_slots) json["key_slots"].push_back(base::to_hex(slot));
-  if (settings.last_epoch) json["last_epoch"] = *settings.last_epoch;
   if (!settings.mountpoint.empty()) json["mountpoint"] = settings.mountpoint;
   const std::string text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   return os::replace_file(os::real_disk(), folder.settings(), as_bytes(text));
@@ -154,16 +159,19 @@ Result<VaultFolder> Home::choose(const std::string& name) const {
 Result<FolderLock> FolderLock::take(const VaultFolder& folder, const std::string& mountpoint) {
   const int fd = ::open(folder.lock().c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (fd < 0) return os_error(errno, "open " + folder.lock());
-  FolderLock lock(fd);
-  if (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return os_error(errno, "flock " + folder.lock());
+  ::flock whole = whole_file(F_WRLCK);
+  if (::fcntl(fd, F_OFD_SETLK, &whole) != 0) {
+    const int failure = errno;
     const std::optional<Holder> holder = read_holder(fd);
+    ::close(fd);
+    if (failure != EAGAIN && failure != EACCES) return os_error(failure, "lock " + folder.lock());
     std::string what = "this vault is in use";
     if (holder && !holder->mountpoint.empty()) what = "this vault is already mounted at " + holder->mountpoint;
     if (holder) what += " by process " + std::to_string(holder->pid);
     what += ": use that mount, or run `coffer umount` on it first";
     return Error{Fault::refused, EBUSY, std::move(what)};
   }
+  FolderLock lock(fd);
   const std::string text = std::to_string(::getpid()) + " " + mountpoint;
   if (::ftruncate(fd, 0) != 0 || ::pwrite(fd, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     return os_error(errno, "write " + folder.lock());
@@ -173,7 +181,7 @@ Result<FolderLock> FolderLock::take(const VaultFolder& folder, const std::string
 
 FolderLock::~FolderLock() {
   if (fd_ < 0) return;
-  (void)!::ftruncate(fd_, 0);
+  (void)!::ftruncate(fd_, 0);  // Before the lock goes with the descriptor: afterwards the text may be another's.
   ::close(fd_);
 }
 
@@ -181,7 +189,8 @@ std::optional<Holder> holder_of(const VaultFolder& folder) {
   const int fd = ::open(folder.lock().c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return std::nullopt;
   std::optional<Holder> holder;
-  if (::flock(fd, LOCK_SH | LOCK_NB) != 0) holder = read_holder(fd).value_or(Holder{});
+  ::flock whole = whole_file(F_WRLCK);
+  if (::fcntl(fd, F_OFD_GETLK, &whole) == 0 && whole.l_type != F_UNLCK) holder = read_holder(fd).value_or(Holder{});
   ::close(fd);
   return holder;
 }

@@ -5,7 +5,7 @@
 //     HOME/vaults/NAME/tree.db         the whole tree and what is owed (fs/meta)
 //     HOME/vaults/NAME/spool/          sealed chunks (fs/spool)
 //     HOME/vaults/NAME/staging/        small files that are being batched, encrypted (fs/spool)
-//     HOME/vaults/NAME/lock            flock(2)ed while in use; holds the pid and the mountpoint
+//     HOME/vaults/NAME/lock            locked while in use (fcntl(2)); holds the pid and the mountpoint
 //     HOME/vaults/NAME/control.sock    while mounted (fs/control)
 //     HOME/vaults/NAME/mount.log       what the last mounts logged
 //     HOME/enrolling/ID/               an identity that was issued and waits for its vault to be opened
@@ -34,7 +34,6 @@ struct VaultSettings {
   std::string client_name;
   std::string key_file;          ///< Absolute; empty where a passphrase opens the vault.
   std::vector<Bytes> key_slots;  ///< As last seen on the server, so that a mount works offline.
-  std::optional<std::uint64_t> last_epoch;
   std::string mountpoint;  ///< Of the last mount.
 };
 

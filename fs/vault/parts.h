@@ -47,7 +47,7 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   std::string status_json() override;
 
   const VaultFolder folder;
-  VaultSettings settings;  // Written by open() and by the lease's thread, through save_epoch().
+  VaultSettings settings;  // Written by build() alone.
   const Options options;
   FolderLock lock;
   std::unique_ptr<rpc::Client> client;
