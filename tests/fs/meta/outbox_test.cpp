@@ -112,6 +112,23 @@ TEST_F(Outbox, NeverTakesTheOnlyCommittedNameAway) {
   EXPECT_TRUE(follower_has("c"));
 }
 
+TEST_F(Outbox, NeverTakesANameAwayThatIsBeingCommitted) {
+  const InodeId inode = world_.file("a");
+  const Bytes commit = world_.draft();
+  EXPECT_EQ(world_.link("a", "b"), 0);
+  EXPECT_EQ(world_.unlink("a"), 0);
+  world_.done(commit);
+  follow(commit);
+  const ChunkKey chunk = world_.write(inode, 0, 100);
+  while (commit_once()) {
+  }
+  EXPECT_TRUE(follower_has("a")) << "\"b\" waits for content";
+  world_.store(chunk);
+  commit_all();
+  EXPECT_FALSE(follower_has("a"));
+  EXPECT_TRUE(follower_has("b"));
+}
+
 TEST_F(Outbox, KeepsAFolderUntilWhatWasMovedOutOfItHasArrived) {
   world_.folder("d");
   const InodeId inode = world_.file("d/f");
@@ -445,7 +462,13 @@ TEST_F(Outbox, CountsAFileAsCommittedOnlyWithTheNamesAboveIt) {
   EXPECT_TRUE(world_.committed(inode));
   world_.file("e/other");
   EXPECT_TRUE(world_.committed(inode)) << "a sibling is no matter of its own";
+  const ChunkKey chunk = world_.write(world_.inode("e/other"), 0, 100);
+  while (commit_once()) {
+  }
   EXPECT_FALSE(world_.committed(folder)) << "but one of the folder, which fsync(2) of it waits for";
+  world_.store(chunk);
+  commit_all();
+  EXPECT_TRUE(world_.committed(folder));
 }
 
 TEST_F(Outbox, TellsWhatIsOwedAndSinceWhen) {
