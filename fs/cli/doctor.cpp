@@ -18,6 +18,7 @@ namespace coffer::cli {
 
 namespace {
 
+constexpr auto kFirstTry = std::chrono::seconds(2);
 constexpr auto kServerDeadline = std::chrono::seconds(10);
 
 class Report {
@@ -68,7 +69,9 @@ void check_certificate(Report& report, const vault::VaultFolder& folder) {
 void check_server(Report& report, const vault::VaultFolder& folder, const vault::VaultSettings& settings) {
   rpc::Client client(vault::client_options(folder, settings), os::real_random());
   client.start();
-  const Result<void> online = client.wait_online(std::chrono::steady_clock::now() + kServerDeadline);
+  const auto began = std::chrono::steady_clock::now();
+  Result<void> online = client.wait_online(began + kFirstTry);
+  if (!online && client.link() == rpc::Link::connecting) online = client.wait_online(began + kServerDeadline);
   const std::string server = settings.server.host + ":" + std::to_string(settings.server.port);
   if (online) {
     report.good(server + " answers and knows this client");

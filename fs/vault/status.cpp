@@ -26,7 +26,7 @@ std::string clock_time(std::int64_t since_1970_ns) {
 // Why what is owed does not go, or nothing.
 std::string obstacle(const Status& status) {
   if (status.lease == "lost") return "the right to write was lost";
-  if (!status.mounted && status.link == "unmounted") return "it goes on at the next mount";
+  if (!status.mounted && status.link == "unmounted") return "they go on at the next mount";
   if (status.link != "online") {
     return status.link_why.empty() ? "the server cannot be reached" : status.link_why;
   }
@@ -137,7 +137,8 @@ std::string to_sentence(const Status& status) {
                                         : "\nThe vault is open read-only: " + status.lease_holder + " writes to it.";
   }
   if (status.all_committed() && status.link == "offline") text += "\nThe server cannot be reached at the moment.";
-  if (status.link == "refused") text += "\nThe server refuses this client: " + status.link_why + ".";
+  if (status.link == "refused" && status.problems.empty())
+    text += "\nThe server refuses this client: " + status.link_why + ".";
   for (const std::string& problem : status.problems) text += "\nProblem: " + problem;
   return text;
 }
