@@ -162,7 +162,12 @@ Result<json> ControlServer::State::answer(Conversation& with, const json& reques
 
 // Bytes that cannot be kept end with the mount: whoever asks for its end hears of them, before it if that can be.
 Result<json> ControlServer::State::stop(bool lazy) {
-  const auto keep = [&] { return vault_.is_read_only() ? Result<void>() : vault_.file_system().flush_all(); };
+  const auto keep = [&]() -> Result<void> {
+    if (vault_.is_read_only()) return {};
+    Result<void> flushed = vault_.file_system().flush_all();
+    if (vault_.status().buffered_bytes == 0) return {};  // What cannot be sealed now is kept in the staging file.
+    return flushed;
+  };
   Result<void> kept = keep();
   if (!kept) return std::move(kept).error().in("not unmounted, as what was written cannot be kept on the local disk");
   COFFER_DO(unmount_(lazy));

@@ -48,12 +48,12 @@ class Control : public ::testing::Test {
     server_ = *std::move(server);
   }
 
-  void write_file(const std::string& name) {
+  void write_file(const std::string& name, const std::string& content = "content of some length") {
     meta::NewInode what;
     what.mode = S_IFREG | 0600;
     const auto opened = vault_->file_system().create_open(kRootInode, name, what, O_WRONLY);
     ASSERT_TRUE(opened);
-    ASSERT_TRUE(vault_->file_system().write(opened->handle, 0, as_bytes("content of some length")));
+    ASSERT_TRUE(vault_->file_system().write(opened->handle, 0, as_bytes(content)));
     vault_->file_system().release(opened->handle);
   }
 
@@ -125,6 +125,28 @@ TEST_F(Control, HandsAnErrorOnAsItWas) {
   EXPECT_EQ(unmounted.error().fault, Fault::answer);
   EXPECT_EQ(unmounted.error().code, EBUSY);
   EXPECT_EQ(unmounts_, 1);
+}
+
+// Claim: what would end with the mount is told to whoever asks for its end, before it is unmounted.
+TEST_F(Control, UnmountsNothingWhileWrittenBytesCannotBeKept) {
+  const std::string spool = std::filesystem::path(path_).parent_path().string() + "/spool";
+  std::filesystem::rename(spool, spool + ".away");
+  write_file("small");
+  EXPECT_EQ(ControlClient(path_).unmount(false).error().code, EBUSY) << "it is kept in the staging file";
+  EXPECT_EQ(unmounts_, 1);
+
+  write_file("large", std::string(2'000'000, 'x'));
+  const Result<void> unmounted = ControlClient(path_).unmount(false);
+  ASSERT_FALSE(unmounted);
+  EXPECT_THAT(unmounted.error().what, HasSubstr("not unmounted"));
+  EXPECT_EQ(unmounts_, 1);
+  EXPECT_THAT(vault_->status().problems, ::testing::Contains(HasSubstr("/large was closed")));
+
+  std::filesystem::remove_all(spool);
+  std::filesystem::rename(spool + ".away", spool);
+  EXPECT_EQ(ControlClient(path_).unmount(false).error().code, EBUSY);
+  EXPECT_EQ(unmounts_, 2);
+  EXPECT_TRUE(vault_->status().problems.empty());
 }
 
 TEST_F(Control, AnswersNonsenseWithAnErrorAndGoesOn) {
