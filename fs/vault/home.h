@@ -34,7 +34,7 @@ struct VaultSettings {
   std::string client_name;
   std::string key_file;          ///< Absolute; empty where a passphrase opens the vault.
   std::vector<Bytes> key_slots;  ///< As last seen on the server, so that a mount works offline.
-  std::string mountpoint;  ///< Of the last mount.
+  std::string mountpoint;        ///< Of the last mount.
 };
 
 /// Paths of one vault's folder.
