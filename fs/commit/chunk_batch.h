@@ -57,6 +57,8 @@ class ChunkBatch {
   /// Waits for the sealing, and gives the extents in the order of add(). Everything they name is in the spool, or
   /// staged, and kept by the tree until it is recorded. A failure of any chunk is the failure of all.
   Result<std::vector<Extent>> finish(Rest rest, Priority priority);
+  /// Some of the extents lie in sealed chunks; all others in the open one.
+  bool has_chunks() const { return batched_.size() < planned_.size(); }
   /// The tree has recorded the extents.
   void recorded();
 

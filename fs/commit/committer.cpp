@@ -141,7 +141,7 @@ Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Rest rest, 
     buffer.forget(dirty.inode, dirty.version, range);
   }
   dirty.drop_before(content.bytes);
-  tell_owed();
+  if (batch.has_chunks()) tell_owed();  // What is only batched is owed once its chunk is sealed.
   return has_more;
 }
 
@@ -269,7 +269,6 @@ Result<Attributes> Committer::change(InodeId inode, const meta::AttributeChange&
   } else {
     COFFER_DO(state_->parts.tree.change(inode, change));
   }
-  state_->tell_owed();
   return attributes(inode);
 }
 

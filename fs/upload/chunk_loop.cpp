@@ -43,7 +43,7 @@ void ChunkLoop::run() {
         ready = may_send && has_room && (!picked_.empty() || state_->chunks_wanted || state_->reordered);
         if (ready || !state_->outcomes.empty()) break;
         const auto wake_at = !may_send && paused_until_ > steady_clock::now() ? std::min(until, paused_until_) : until;
-        if (!state_->changed.wait_until(state_->mutex, wake_at) && wake_at == until) {
+        if (!state_->chunk_work.wait_until(state_->mutex, wake_at) && wake_at == until) {
           state_->chunks_wanted = true;  // Troubled chunks come back by time, not by an event.
           break;
         }
@@ -174,7 +174,7 @@ void ChunkLoop::send(const ChunkRow& chunk) {
                             if (!done) outcome.error = std::move(done).error();
                             const MutexLock lock(state->mutex);
                             state->outcomes.push_back(std::move(outcome));
-                            state->changed.notify_all();
+                            state->chunk_work.notify_one();
                           });
 }
 
@@ -217,8 +217,7 @@ void ChunkLoop::mark_stored(const std::vector<ChunkRow>& chunks) {
   for (const ChunkRow& chunk : chunks) parts_.spool.release(chunk.id);
   const MutexLock lock(state_->mutex);
   state_->problems.erase("tree");
-  state_->commit_wanted = true;
-  state_->changed.notify_all();
+  state_->want_commit();
 }
 
 void ChunkLoop::record_failure(const Outcome& outcome) {

@@ -38,9 +38,9 @@ void CommitLoop::run() {
                                                   : last;
         if (may_commit && steady_clock::now() >= next_at) break;
         if (may_commit) {
-          state_->changed.wait_until(state_->mutex, next_at);
+          state_->commit_work.wait_until(state_->mutex, next_at);
         } else {
-          state_->changed.wait(state_->mutex);
+          state_->commit_work.wait(state_->mutex);
         }
       }
       epoch = *state_->epoch;
@@ -58,7 +58,7 @@ void CommitLoop::run() {
     if (!was_fruitless) append(**std::move(commit), epoch);
     const MutexLock lock(state_->mutex);
     ++state_->commits_done;
-    state_->changed.notify_all();  // Waiters look again, also where nothing was left to commit.
+    state_->committed.notify_all();  // Waiters look again, also where nothing was left to commit.
   }
 }
 
@@ -161,16 +161,15 @@ Result<void> CommitLoop::send_lost_chunks_again() {
   for (const object::ChunkId& id : lost) parts_.spool.owe(id);  // Before the tree hands it out to be sent.
   COFFER_DO(parts_.tree.chunks_lost(lost));
   const MutexLock lock(state_->mutex);
-  state_->chunks_wanted = true;
-  state_->changed.notify_all();
+  state_->want_chunks();
   return {};
 }
 
 void CommitLoop::pause(std::chrono::milliseconds time) {
   const auto until = steady_clock::now() + time;
   const MutexLock lock(state_->mutex);
-  state_->changed.notify_all();
-  while (!state_->stopping && state_->changed.wait_until(state_->mutex, until)) {
+  state_->committed.notify_all();
+  while (!state_->stopping && state_->commit_work.wait_until(state_->mutex, until)) {
   }
   state_->commit_wanted = true;
 }

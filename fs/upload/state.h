@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/mutex.h"
@@ -24,7 +25,10 @@ struct Outcome {
 class Uploader::State {
  public:
   Mutex mutex;
-  Condition changed;  ///< Any of what follows did.
+  // One for each who waits, told only of what it waits for: every small file would else wake three threads in vain.
+  Condition chunk_work;   ///< The chunk loop: all of what follows but commits.
+  Condition commit_work;  ///< The commit loop.
+  Condition committed;    ///< Waiters: commits_done, problems, stopping.
 
   bool stopping GUARDED_BY(mutex) = false;
   std::optional<std::uint64_t> epoch GUARDED_BY(mutex);
@@ -38,15 +42,22 @@ class Uploader::State {
   std::map<std::string, Error> problems GUARDED_BY(mutex);
   Progress progress GUARDED_BY(mutex);
 
-  void wake() {
-    const MutexLock lock(mutex);
-    chunks_wanted = commit_wanted = true;
-    changed.notify_all();
+  void want_chunks() REQUIRES(mutex) {
+    if (!std::exchange(chunks_wanted, true)) chunk_work.notify_one();
+  }
+  void want_commit() REQUIRES(mutex) {
+    if (!std::exchange(commit_wanted, true)) commit_work.notify_one();
+  }
+  /// Something changed for all: the link, the lease, who waits, the end.
+  void notify_all() REQUIRES(mutex) {
+    chunk_work.notify_one();
+    commit_work.notify_one();
+    committed.notify_all();
   }
   void set_problem(const std::string& what, const Error& error) {
     const MutexLock lock(mutex);
     problems.insert_or_assign(what, error);
-    changed.notify_all();
+    committed.notify_all();
   }
   void clear_problem(const std::string& what) {
     const MutexLock lock(mutex);

@@ -39,24 +39,27 @@ void Uploader::stop() {
   {
     const MutexLock lock(state_->mutex);
     state_->stopping = true;
-    state_->changed.notify_all();
+    state_->notify_all();
   }
   if (threads_->chunk_thread.joinable()) threads_->chunk_thread.join();
   if (threads_->commit_thread.joinable()) threads_->commit_thread.join();
 }
 
-void Uploader::wake() { state_->wake(); }
+void Uploader::wake() {
+  const MutexLock lock(state_->mutex);
+  state_->want_chunks();
+  state_->want_commit();
+}
 
 void Uploader::wake_commits() {
   const MutexLock lock(state_->mutex);
-  state_->commit_wanted = true;
-  state_->changed.notify_all();
+  state_->want_commit();
 }
 
 void Uploader::link_changed() {
   const MutexLock lock(state_->mutex);
   state_->link_came = state_->chunks_wanted = state_->commit_wanted = true;
-  state_->changed.notify_all();
+  state_->notify_all();
 }
 
 void Uploader::set_epoch(std::optional<std::uint64_t> epoch) {
@@ -64,7 +67,7 @@ void Uploader::set_epoch(std::optional<std::uint64_t> epoch) {
   state_->epoch = epoch;
   if (epoch) state_->problems.erase("lease");
   state_->chunks_wanted = state_->commit_wanted = true;
-  state_->changed.notify_all();
+  state_->notify_all();
 }
 
 void Uploader::give_up(const Error& why) {
@@ -91,13 +94,13 @@ Result<void> Uploader::wait_until(const std::function<Result<bool>()>& holds, De
   State& state = *state_;
   const std::stop_callback on_stop(stop, [&state] {
     const MutexLock lock(state.mutex);
-    state.changed.notify_all();
+    state.committed.notify_all();
   });
   {
     const MutexLock lock(state.mutex);
     ++state.waiters;
     state.reordered = state.chunks_wanted = state.commit_wanted = true;
-    state.changed.notify_all();
+    state.notify_all();
   }
   const Result<void> result = wait_for_commits(holds, deadline, stop);
   const MutexLock lock(state.mutex);
@@ -124,7 +127,7 @@ Result<void> Uploader::wait_for_commits(const std::function<Result<bool>()>& hol
       for (const char* what : {"lease", "quota"}) {
         if (const auto problem = state.problems.find(what); problem != state.problems.end()) return problem->second;
       }
-      if (!state.changed.wait_until(state.mutex, deadline)) {
+      if (!state.committed.wait_until(state.mutex, deadline)) {
         return Error{Fault::offline, ETIMEDOUT, "the server has not committed it in time; it is kept here and goes on"};
       }
     }
