@@ -102,6 +102,15 @@ Result<Statement> Database::prepare(const char* sql) {
   return sqlite_error(db_, code);
 }
 
+Result<Statement> Database::prepare_found(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code = sqlite3_prepare_v3(db_, sql.data(), static_cast<int>(sql.size()), 0, &statement, nullptr);
+  Statement prepared(statement);
+  if (code == SQLITE_OK && statement != nullptr) return prepared;
+  if ((code & 0xff) != SQLITE_ERROR && code != SQLITE_OK) return sqlite_error(db_, code);
+  return Error{Fault::corrupt, 0, "a statement that was written down does not compile"};
+}
+
 Result<void> Database::migrate(std::initializer_list<const char*> migrations) {
   const auto wanted = static_cast<std::int64_t>(migrations.size());
   COFFER_TRY(std::int64_t version, one_integer(*this, "PRAGMA user_version"));
@@ -120,6 +129,7 @@ Result<void> Database::migrate(std::initializer_list<const char*> migrations) {
 }
 
 std::int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(db_); }
+bool Database::is_in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
 std::int64_t Database::changes() const { return sqlite3_changes64(db_); }
 Result<std::int64_t> Database::data_version() { return one_integer(*this, "PRAGMA data_version"); }
 
@@ -130,7 +140,7 @@ Result<Transaction> Transaction::begin(Database& db) {
 
 Transaction::~Transaction() {
   // Some failures, such as a full disk, make SQLite roll back by itself.
-  if (db_ != nullptr && sqlite3_get_autocommit(db_->handle()) == 0) (void)db_->execute("ROLLBACK");
+  if (db_ != nullptr && db_->is_in_transaction()) (void)db_->execute("ROLLBACK");
 }
 
 Transaction::Transaction(Transaction&& other) noexcept : db_(std::exchange(other.db_, nullptr)) {}

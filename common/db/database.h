@@ -51,12 +51,17 @@ class Database {
   /// of a damaged file is at fault (Fault::corrupt).
   Result<Statement> prepare(const char* sql);
 
+  /// The same of a text that a file of ours holds: Fault::corrupt if it does not compile.
+  Result<Statement> prepare_found(std::string_view sql);
+
   /// Applies migrations[n] for each n at or after PRAGMA user_version, each in a transaction, and sets user_version.
   /// Fault::refused if the file is from a newer version of Coffer.
   Result<void> migrate(std::initializer_list<const char*> migrations);
 
   std::int64_t last_insert_rowid() const;
   std::int64_t changes() const;
+  /// False after BEGIN too, where a failure made SQLite roll back by itself.
+  bool is_in_transaction() const;
   /// PRAGMA data_version: changes when another connection has committed.
   Result<std::int64_t> data_version();
   sqlite3* handle() const { return db_; }
@@ -92,6 +97,9 @@ class Statement {
   Result<void> run();
   /// Back to the start; the bound values stay.
   void reset();
+
+  /// It changes nothing in the database.
+  bool is_read_only() const;
 
   bool is_null(int column) const;
   std::int64_t integer(int column) const;

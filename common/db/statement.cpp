@@ -71,6 +71,8 @@ Result<void> Statement::run() {
 
 void Statement::reset() { sqlite3_reset(statement_); }  // Repeats what step() has already told.
 
+bool Statement::is_read_only() const { return sqlite3_stmt_readonly(statement_) != 0; }
+
 bool Statement::is_null(int column) const { return sqlite3_column_type(statement_, column) == SQLITE_NULL; }
 std::int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
 

@@ -15,6 +15,7 @@
 #include "common/base/strong.h"
 #include "common/db/database.h"
 #include "common/object/ids.h"
+#include "fs/meta/redo_log.h"
 
 namespace coffer::meta {
 
@@ -75,6 +76,7 @@ class Connection {
     if (statement == nullptr) return Rows(*failed_);
     int parameter = 0;
     (bind(*statement, ++parameter, args), ...);
+    if (redo_ != nullptr && !statement->is_read_only()) redo_->add(sql, args...);
     return Rows(statement);
   }
 
@@ -91,6 +93,9 @@ class Connection {
     Rows rows = query(sql, args...);
     return rows.step();
   }
+
+  /// From now on statements that change something are added to `log` too; nullptr: no more. They are run to their end.
+  void log_to(RedoLog* log) { redo_ = log; }
 
   /// Rows that the last INSERT, UPDATE or DELETE changed.
   std::int64_t changes() const { return database_.changes(); }
@@ -119,6 +124,7 @@ class Connection {
   db::Database database_;
   std::unordered_map<const char*, std::unique_ptr<db::Statement>> statements_;
   std::optional<Error> failed_;
+  RedoLog* redo_ = nullptr;
 };
 
 }  // namespace coffer::meta

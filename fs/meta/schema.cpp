@@ -144,8 +144,14 @@ CREATE INDEX owed_name_moves ON owed_name(moves) WHERE moves > 0;
 CREATE INDEX owed_name_flight ON owed_name(flight) WHERE flight > 0;
 )sql";
 
+// The generation of the redo log. It begins anywhere, so that a log that was left behind by another tree is never run.
+constexpr const char* kVersion2 = R"sql(
+ALTER TABLE state ADD COLUMN redo INTEGER NOT NULL DEFAULT 0;
+UPDATE state SET redo = random() >> 2 & 0xfffffffffffffff;
+)sql";
+
 }  // namespace
 
-Result<void> migrate(db::Database& database) { return database.migrate({kVersion1}); }
+Result<void> migrate(db::Database& database) { return database.migrate({kVersion1, kVersion2}); }
 
 }  // namespace coffer::meta

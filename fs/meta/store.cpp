@@ -23,8 +23,9 @@ Result<void> Store::load_counters() {
 }
 
 Result<void> Store::load() {
+  COFFER_DO(transactions_.recover());
   COFFER_DO(load_counters());
-  return transact([this]() -> Result<void> {
+  return transact(Sharing::alone, [this]() -> Result<void> {
     std::vector<InodeId> unlinked;
     COFFER_DO(for_each(connection_.query("SELECT ino FROM inode WHERE links = 0 AND unlinked = 1"),
                        [&](const Rows& row) { unlinked.emplace_back(row.u64(0)); }));
@@ -43,6 +44,7 @@ Result<void> Store::load() {
 }
 
 Result<void> Store::power_safe() {
+  COFFER_DO(transactions_.settle());
   // In WAL mode a commit with synchronous=FULL syncs the journal, and with it all commits before; what is no longer in
   // the journal was synced when it was moved into the database. The write of the same value makes it a commit.
   COFFER_DO(connection_.database().execute("PRAGMA synchronous=FULL"));
@@ -59,12 +61,11 @@ Result<void> Store::commit(const Counters& before) {
         counters_.version, counters_.inode_next, counters_.cookie_next, counters_.group_next, counters_.files,
         counters_.bytes, counters_.sealed_bytes, counters_.head_seq, counters_.head_hash));
   }
-  return connection_.run("COMMIT");
+  return transactions_.commit();
 }
 
 void Store::roll_back(const Counters& before) {
-  // Some failures, such as a full disk, make SQLite roll back by itself; it then says that nothing is to be undone.
-  (void)connection_.run("ROLLBACK");
+  transactions_.roll_back();
   counters_ = before;
   dropped_.clear();
 }

@@ -20,6 +20,7 @@
 #include "fs/meta/connection.h"
 #include "fs/meta/keeps.h"
 #include "fs/meta/pins.h"
+#include "fs/meta/transactions.h"
 #include "fs/meta/types.h"
 
 namespace coffer::meta {
@@ -42,16 +43,17 @@ struct Counters {
 /// Not thread-safe; the Tree has the lock. What changes the tree is called within transact().
 class Store {
  public:
-  Store(Connection connection, os::Clock& clock, Pins& pins)
-      : connection_(std::move(connection)), clock_(clock), pins_(pins) {}
+  /// `log` may be null: then each operation is a transaction of its own.
+  Store(Connection connection, std::unique_ptr<RedoLog> log, os::Clock& clock, Pins& pins)
+      : connection_(std::move(connection)), transactions_(connection_, std::move(log)), clock_(clock), pins_(pins) {}
 
   /// Reads the counters and deletes what only the last process needed.
   Result<void> load();
 
-  /// Runs `work` in one transaction, which is undone if it fails.
+  /// Runs `work` as one operation, which is undone if it fails.
   template <class Work>
-  std::invoke_result_t<Work> transact(Work work) {
-    COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
+  std::invoke_result_t<Work> transact(Sharing sharing, Work work) {
+    COFFER_DO(transactions_.begin(sharing));
     const Counters before = counters_;
     std::invoke_result_t<Work> result = work();
     if (!result) {
@@ -68,6 +70,7 @@ class Store {
   std::vector<ChunkRow> take_dropped() { return std::exchange(dropped_, {}); }
 
   Connection& connection() { return connection_; }
+  Transactions& transactions() { return transactions_; }
   const Counters& counters() const { return counters_; }
 
   // names.cpp
@@ -195,6 +198,7 @@ class Store {
   Result<bool> is_owed(InodeId inode);
 
   Connection connection_;
+  Transactions transactions_;
   os::Clock& clock_;
   Pins& pins_;
   Counters counters_;

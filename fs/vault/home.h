@@ -3,6 +3,7 @@
 //     HOME/vaults/NAME/vault.json      server, ids, key file path, the key slots as last seen, pinned head
 //     HOME/vaults/NAME/tls/            ca.pem, client.pem, client.key
 //     HOME/vaults/NAME/tree.db         the whole tree and what is owed (fs/meta)
+//     HOME/vaults/NAME/tree.db-redo    what changed it since SQLite's last commit
 //     HOME/vaults/NAME/spool/          sealed chunks (fs/spool)
 //     HOME/vaults/NAME/staging/        small files that are being batched, encrypted (fs/spool)
 //     HOME/vaults/NAME/lock            locked while in use (fcntl(2)); holds the pid and the mountpoint

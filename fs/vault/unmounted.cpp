@@ -52,7 +52,7 @@ Result<void> clear_unmounted(const VaultFolder& folder, bool and_tree, bool disc
   COFFER_DO(remove_all(folder.spool()));
   COFFER_DO(remove_all(folder.staging()));
   if (!and_tree) return {};
-  for (const char* end : {"", "-wal", "-shm"}) COFFER_DO(remove_all(folder.tree() + end));
+  for (const char* end : {"", "-wal", "-shm", "-redo"}) COFFER_DO(remove_all(folder.tree() + end));
   return {};
 }
 

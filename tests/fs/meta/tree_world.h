@@ -76,6 +76,9 @@ class TreeWorld {
   void kill_and_open() {
     const std::string old = path();
     ++generation_;
+    // The redo log first: what SQLite commits meanwhile, which nobody can do while a process is killed, is then not
+    // lost.
+    std::filesystem::copy_file(old + "-redo", path() + "-redo");
     std::filesystem::copy_file(old, path());
     if (std::filesystem::exists(old + "-wal")) std::filesystem::copy_file(old + "-wal", path() + "-wal");
     tree_.reset();
@@ -214,6 +217,7 @@ class TreeWorld {
 
   /// The first column of the first row, of a connection beside the tree's.
   std::int64_t sql(const char* query) {
+    EXPECT_TRUE(tree_->power_safe());
     Result<db::Database> database = db::Database::open(path(), {.read_only = true});
     EXPECT_TRUE(database);
     Result<db::Statement> statement = database->prepare(query);

@@ -1,0 +1,146 @@
+#include "fs/meta/transactions.h"
+
+#include <string>
+#include <unordered_map>
+#include <utility>
+
+#include "common/base/log.h"
+
+namespace coffer::meta {
+namespace {
+
+/// Runs statements by their text, each prepared once.
+class Replay {
+ public:
+  explicit Replay(db::Database& database) : database_(database) {}
+
+  Result<void> run(std::string_view sql, std::span<const RedoLog::Value> values) {
+    auto found = statements_.find(std::string(sql));
+    if (found == statements_.end()) {
+      COFFER_TRY(db::Statement prepared, database_.prepare_found(sql));
+      found = statements_.emplace(std::string(sql), std::move(prepared)).first;
+    }
+    int parameter = 0;
+    for (const RedoLog::Value& value : values) {
+      ++parameter;
+      std::visit([&](const auto& bound) { found->second.bind(parameter, bound); }, value);
+    }
+    ++count_;
+    return found->second.run();
+  }
+  std::size_t count() const { return count_; }
+
+ private:
+  db::Database& database_;
+  std::unordered_map<std::string, db::Statement> statements_;
+  std::size_t count_ = 0;
+};
+
+Result<std::uint64_t> generation_in(Connection& connection) {
+  Rows rows = connection.query("SELECT redo FROM state");
+  COFFER_TRY(const bool found, rows.step());
+  if (!found) return Error{Fault::corrupt, 0, "the tree has lost its counters"};
+  return rows.u64(0);
+}
+
+Result<void> set_generation(Connection& connection, std::uint64_t generation) {
+  return connection.run("UPDATE state SET redo = ?", generation);
+}
+
+}  // namespace
+
+Result<void> Transactions::recover() {
+  if (!log_) return {};
+  COFFER_TRY(const std::uint64_t generation, generation_in(connection_));
+  log_->begin(generation);
+  COFFER_DO(open_from_log());
+  return settle();
+}
+
+// The transaction of the log's generation, as far as the log knows it.
+Result<void> Transactions::open_from_log() {
+  connection_.log_to(nullptr);
+  if (connection_.database().is_in_transaction()) (void)connection_.run("ROLLBACK");
+  is_open_ = false;
+  COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
+  Replay replay(connection_.database());
+  Result<void> replayed = log_->replay(
+      log_->generation(),
+      [&](std::string_view sql, std::span<const RedoLog::Value> values) { return replay.run(sql, values); });
+  if (!replayed) {
+    (void)connection_.run("ROLLBACK");
+    return std::move(replayed).error().in("the tree's last changes");
+  }
+  if (replay.count() > 0) log::info("tree_redone", {{"statements", replay.count()}});
+  is_open_ = true;
+  broken_.reset();
+  return {};
+}
+
+Result<void> Transactions::readable() {
+  if (!broken_) return {};
+  Result<void> opened = open_from_log();
+  if (!opened) broken_ = opened.error();
+  return opened;
+}
+
+Result<void> Transactions::begin(Sharing sharing) {
+  COFFER_DO(readable());
+  current_ = log_ ? sharing : Sharing::alone;
+  if (current_ == Sharing::alone || !log_->has_room()) COFFER_DO(settle());
+  if (current_ == Sharing::alone) return connection_.run("BEGIN IMMEDIATE");
+  if (!is_open_) COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
+  is_open_ = true;
+  COFFER_DO(connection_.run("SAVEPOINT operation"));
+  connection_.log_to(log_.get());
+  return {};
+}
+
+Result<void> Transactions::commit() {
+  if (current_ == Sharing::alone) return connection_.run("COMMIT");
+  return commit_shared();
+}
+
+Result<void> Transactions::commit_shared() {
+  connection_.log_to(nullptr);
+  COFFER_TRY(const bool is_logged, log_->append());
+  if (is_logged) return connection_.run("RELEASE operation");
+  // Too large for the log: SQLite commits it, and with it all that is open.
+  COFFER_DO(connection_.run("RELEASE operation"));
+  return settle();
+}
+
+void Transactions::roll_back() {
+  if (current_ == Sharing::alone) {
+    // Some failures, such as a full disk, make SQLite roll back by itself; it then says that nothing is to be undone.
+    (void)connection_.run("ROLLBACK");
+    return;
+  }
+  connection_.log_to(nullptr);
+  log_->discard();
+  if (connection_.run("ROLLBACK TO operation") && connection_.run("RELEASE operation")) return;
+  // SQLite undid all operations that are open, not this one alone.
+  if (Result<void> opened = open_from_log(); !opened) {
+    log::error("tree_not_readable", {{"why", opened.error().what}});
+    broken_ = opened.error();
+  }
+}
+
+Result<void> Transactions::settle() {
+  if (!is_open_) return {};
+  const std::uint64_t next = log_->generation() + 1;
+  Result<void> committed = set_generation(connection_, next);
+  if (committed) committed = connection_.run("COMMIT");
+  if (committed) {
+    is_open_ = false;
+    log_->begin(next);
+    return {};
+  }
+  if (Result<void> opened = open_from_log(); !opened) {
+    log::error("tree_not_readable", {{"why", opened.error().what}});
+    broken_ = opened.error();
+  }
+  return committed;
+}
+
+}  // namespace coffer::meta
