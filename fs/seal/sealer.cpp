@@ -28,10 +28,6 @@ static_assert(sizeof(kHead) + kSaltBytes == kTableOffset);
 static_assert(padme(kFramesOffset + kChunkPlainBytesMax + kFrameCountMax * kAeadTagBytes) <=
               limits::kChunkSealedBytesMax);
 
-constexpr std::size_t sealed_bytes_max(std::size_t plain_bytes) {
-  return padme(kFramesOffset + plain_bytes + frame_count(plain_bytes) * kAeadTagBytes);
-}
-
 Stream stream_of(const crypto::Secret& chunk_key, ByteView salt, const object::VaultId& vault) {
   Bytes associated = copy_of(kHead);
   append(associated, vault.bytes());

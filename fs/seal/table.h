@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "common/base/result.h"
 #include "common/crypto/aead.h"
+#include "fs/seal/padme.h"
 #include "fs/seal/sealed_chunk.h"
 
 namespace coffer::seal {
@@ -20,6 +21,11 @@ inline constexpr std::size_t kFramesOffset = kTableOffset + kTableBytes + crypto
 
 constexpr std::size_t frame_count(std::size_t plain_bytes) {
   return (plain_bytes + limits::kFramePlainBytesMax - 1) / limits::kFramePlainBytesMax;
+}
+
+/// Of a chunk in which nothing can be compressed.
+constexpr std::size_t sealed_bytes_max(std::size_t plain_bytes) {
+  return padme(kFramesOffset + plain_bytes + frame_count(plain_bytes) * crypto::kAeadTagBytes);
 }
 
 /// kTableBytes long; the offsets and sealed_bytes of frames are not written, because they follow from the rest.

@@ -108,6 +108,15 @@ TEST(Committer, SendsLittleForACopyWithALineInsertedAtItsStart) {
   expect_content(pipeline, copy, changed);
 }
 
+// Claim: what cannot be compressed grows by less than 1 %: chunks end where Padmé adds little.
+TEST(Committer, PadsLittleWhatCannotBeCompressed) {
+  Pipeline pipeline;
+  const Bytes content = noise(64'000'000, 7);
+  pipeline.copy_in("random", content);
+  pipeline.seal_open();
+  EXPECT_LT(pipeline.owed_bytes(), content.size() + content.size() / 100);
+}
+
 TEST(Committer, StoresARepetitionWithinOneFileOnce) {
   Pipeline pipeline;
   const Bytes part = noise(1'000'000, 1);
