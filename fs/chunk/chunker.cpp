@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
+#include <set>
 
 #include "common/base/check.h"
 #include "common/base/limits.h"
@@ -21,6 +23,8 @@ constexpr unsigned kDecidedBits = 9;
 // The highest bits: all of the window has a say in them, and only its newest byte in the lowest.
 constexpr std::uint64_t kProposedMask = ((std::uint64_t{1} << kProposedBits) - 1) << (64 - kProposedBits);
 constexpr std::uint64_t kDecidedMask = (std::uint64_t{1} << kDecidedBits) - 1;
+
+constexpr std::size_t kNowhere = std::numeric_limits<std::size_t>::max();
 
 static_assert(kPieceBytesMin > kWindowBytes);
 
@@ -51,23 +55,49 @@ bool Chunker::decides_to_cut(std::uint64_t hash, const std::byte* end) {
   return (decision & kDecidedMask) == 0;
 }
 
+std::size_t Chunker::wanted_cut(ByteView data, std::size_t from) {
+  const std::byte* const bytes = data.data();
+  if (from > data.size()) return kNowhere;
+  std::uint64_t hash = 0;
+  // Shifted out after 64 steps, so what stands before the window leaves nothing in the hash.
+  for (std::size_t at = from - kWindowBytes; at < from; ++at) {
+    hash = (hash << 1) + gear_[std::to_integer<unsigned>(bytes[at])];
+  }
+  for (std::size_t at = from;; ++at) {
+    if ((hash & kProposedMask) == 0 && decides_to_cut(hash, bytes + at)) [[unlikely]]
+      return at;
+    if (at == data.size()) return kNowhere;
+    hash = (hash << 1) + gear_[std::to_integer<unsigned>(bytes[at])];
+  }
+}
+
 std::size_t Chunker::cut(ByteView data, bool last) {
   const std::size_t end = std::min(data.size(), kPieceBytesMax);
-  const std::byte* const bytes = data.data();
   if (end > kPieceBytesMin) {
-    std::uint64_t hash = 0;
-    // Shifted out after 64 steps, so what stands before the window leaves nothing in the hash.
-    for (std::size_t at = kPieceBytesMin - kWindowBytes; at < kPieceBytesMin; ++at) {
-      hash = (hash << 1) + gear_[std::to_integer<unsigned>(bytes[at])];
-    }
-    for (std::size_t at = kPieceBytesMin;; ++at) {
-      if ((hash & kProposedMask) == 0 && decides_to_cut(hash, bytes + at)) [[unlikely]]
-        return at;
-      if (at == end) break;
-      hash = (hash << 1) + gear_[std::to_integer<unsigned>(bytes[at])];
-    }
+    const std::size_t wanted = wanted_cut(data.first(end), kPieceBytesMin);
+    if (wanted != kNowhere) return wanted;
   }
   return last || end == kPieceBytesMax ? end : 0;
+}
+
+std::size_t Chunker::synchronize(ByteView data) {
+  // The first cut in `data` is the first wanted one that is kPieceBytesMin behind the cut before it, wherever before
+  // `data` that was. So it is one of these, and each of them leads to a row of cuts.
+  std::set<std::size_t> possible;
+  for (std::size_t at = kWindowBytes; at < kPieceBytesMin; ++at) {
+    at = wanted_cut(data.first(std::min(data.size(), kPieceBytesMax)), at);
+    if (at == kNowhere) return 0;
+    possible.insert(at);
+  }
+  // Rows that have met once go on together.
+  while (possible.size() > 1) {
+    const std::size_t first = *possible.begin();
+    const std::size_t piece_bytes = cut(data.subspan(first), false);
+    if (piece_bytes == 0) return 0;
+    possible.erase(possible.begin());
+    possible.insert(first + piece_bytes);
+  }
+  return *possible.begin();
 }
 
 }  // namespace coffer::chunk

@@ -38,7 +38,14 @@ class Chunker {
   /// byte. 0 for no data.
   std::size_t cut(ByteView data, bool last);
 
+  /// For `data` from the middle of a content: its first place that is a cut whatever stands before it. (But for content
+  /// before it that never says where to cut, whose cuts lie at kPieceBytesMax: less than one in a thousand.) As a rule
+  /// within kPieceBytesMax; 0 where there is none in `data`.
+  std::size_t synchronize(ByteView data);
+
  private:
+  /// The first place at or behind `from`, at least kWindowBytes, where content says to cut; kNowhere.
+  std::size_t wanted_cut(ByteView data, std::size_t from);
   bool decides_to_cut(std::uint64_t hash, const std::byte* end);
 
   std::array<std::uint64_t, 256> gear_;

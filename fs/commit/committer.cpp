@@ -12,6 +12,7 @@
 #include "fs/commit/background.h"
 #include "fs/commit/chunk_batch.h"
 #include "fs/commit/inode_locks.h"
+#include "fs/commit/known_cuts.h"
 #include "fs/commit/open_chunks.h"
 #include "fs/commit/range_cutter.h"
 #include "fs/commit/sealing_pool.h"
@@ -34,14 +35,27 @@ std::int64_t now_ns(os::Clock& clock) { return clock.now().time_since_epoch().co
 /// Sealed bytes that `plain_bytes` may become: headers and tags, and Padmé's padding.
 std::uint64_t sealed_bytes_at_most(std::uint64_t plain_bytes) { return plain_bytes + plain_bytes / 8 + (1u << 20); }
 
+/// How much of a file one commit takes out of the buffer.
+enum class Amount {
+  long_runs,        ///< What is as long as CommitterOptions::run_bytes, and begins at a known cut.
+  all_that_is_cut,  ///< What lies between two cuts that the content chose, whatever lies around it.
+  all,
+};
+
+struct Committed {
+  Mark mark;
+  std::uint64_t bytes = 0;  ///< Of the file, that the tree has recorded now.
+};
+
 }  // namespace
 
 struct Committer::State {
   State(const Parts& its_parts, const CommitterOptions& its_options);
 
   // The line (STYLE.md section 3): how bytes become `spooled`.
-  Result<Mark> commit(InodeId inode, Rest rest);
-  Result<bool> commit_part(buffer::DirtyFile& dirty, Rest rest, Mark& mark);
+  Result<Committed> commit(InodeId inode, Amount amount);
+  Result<bool> commit_part(buffer::DirtyFile& dirty, Amount amount, Committed& done);
+  std::optional<std::uint64_t> cut_from(InodeId inode, const buffer::DirtyRange& range, Amount amount);
   Priority priority_of(InodeId inode);
 
   Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop, WriteTimes times);
@@ -60,6 +74,7 @@ struct Committer::State {
   buffer::Buffer buffer;
   InodeLocks inode_locks;
   RangeCutter cutter;
+  KnownCuts known_cuts;
   OpenChunks open_chunks;
   mutable Mutex damage_mutex;
   std::vector<std::string> damage GUARDED_BY(damage_mutex);
@@ -77,7 +92,7 @@ Committer::State::State(const Parts& its_parts, const CommitterOptions& its_opti
                   [this] { background.wake(); }),
       pool(its_options.sealing_threads),
       background({.commit_run = [this](InodeId inode) -> Result<void> {
-                    COFFER_DO(commit(inode, Rest::leave));
+                    COFFER_DO(commit(inode, Amount::long_runs));
                     return {};
                   },
                   .find_pressing = [this] { return is_pressed() ? buffer.largest() : std::nullopt; },
@@ -92,31 +107,49 @@ Committer::State::State(const Parts& its_parts, const CommitterOptions& its_opti
 
 // ---- the line ------------------------------------------------------------------------------------------------------
 
-/// Makes what was written to `inode` spooled, and owed to the server; with Rest::leave all but what may yet grow.
-Result<Mark> Committer::State::commit(InodeId inode, Rest rest) {
+/// Makes what was written to `inode`, or some of it, spooled, and owed to the server.
+Result<Committed> Committer::State::commit(InodeId inode, Amount amount) {
   const InodeLocks::Held one_at_a_time(inode_locks, inode);
-  Mark mark = parts.tree.mark();
+  Committed done{.mark = parts.tree.mark()};
   buffer::DirtyFile dirty = buffer.snapshot(inode);
   bool has_more = !dirty.ranges.empty();
   while (has_more) {
-    COFFER_TRY(has_more, commit_part(dirty, rest, mark));
+    COFFER_TRY(has_more, commit_part(dirty, amount, done));
   }
-  return mark;
+  if (amount == Amount::all) known_cuts.forget(inode);
+  return done;
+}
+
+/// Where in `range` the first piece begins that is committed now; nullopt: nowhere yet.
+///
+/// The kernel writes back in about the order of the file, and leaves gaps that it fills later. So that the pieces
+/// depend on the content alone, they begin and end where the content says so. What does not yet stays in the buffer,
+/// until its neighbour has come or Amount::all takes it as it is.
+std::optional<std::uint64_t> Committer::State::cut_from(InodeId inode, const buffer::DirtyRange& range, Amount amount) {
+  if (amount == Amount::all) return range.begin();
+  if (amount == Amount::long_runs && range.bytes() < options.run_bytes) return std::nullopt;
+  // A page that was written again reaches back over the cut before it.
+  const std::uint64_t near_end = std::min(range.end(), range.begin() + limits::kPieceBytesMax);
+  const auto known = known_cuts.first_in(inode, {range.begin(), near_end});
+  return known || amount == Amount::long_runs ? known : cutter.first_certain_cut(range);
 }
 
 /// Commits up to kPartBytesMax new bytes and takes them out of `dirty`. False when nothing is left to do.
-Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Rest rest, Mark& mark) {
+Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Amount amount, Committed& done) {
+  const Rest rest = amount == Amount::all ? Rest::commit : Rest::leave;
   ChunkBatch batch({parts.tree, parts.spool, parts.sealer, parts.pieces, pool, open_chunks});
+  const auto take = [&](FileOffset at, ByteView piece) -> Result<bool> {
+    COFFER_DO(batch.add(at, piece));
+    return batch.new_bytes() < kPartBytesMax;
+  };
   bool has_more = false;
   for (const buffer::DirtyRange& range : dirty.ranges) {
-    if (batch.new_bytes() >= kPartBytesMax) has_more = true;
-    // The kernel writes back a little out of order: behind a gap nothing is cut before the gap is filled, because a
-    // cut at its edge would make other pieces than the same bytes had before.
-    if (has_more || (rest == Rest::leave && &range != &dirty.ranges.front())) break;
-    COFFER_TRY(has_more, cutter.cut(range, rest == Rest::commit, [&](FileOffset at, ByteView piece) -> Result<bool> {
-      COFFER_DO(batch.add(at, piece));
-      return batch.new_bytes() < kPartBytesMax;
-    }));
+    const auto from = cut_from(dirty.inode, range, amount);
+    if (!from) continue;
+    has_more = batch.new_bytes() >= kPartBytesMax;
+    if (has_more) break;
+    COFFER_TRY(has_more, cutter.cut(range, *from, rest == Rest::commit, take));
+    if (has_more) break;
   }
   meta::Content content{.extents = {}, .replaced = {}, .bytes = 0, .mtime_ns = dirty.mtime_ns};
   const Priority priority = batch.new_bytes() >= kRestBytesMin ? priority_of(dirty.inode) : Priority::normal;
@@ -127,6 +160,7 @@ Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Rest rest, 
       content.replaced.push_back({extent.at.value(), extent.at.value()});
     }
     content.replaced.back().end = content.bytes = extent.end().value();
+    done.bytes += extent.bytes;
   }
 
   auto recorded = parts.tree.record(dirty.inode, content);
@@ -134,11 +168,12 @@ Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Rest rest, 
     buffer.discard(dirty.inode);  // The file was removed, and nobody has it open.
     return false;
   }
-  COFFER_TRY(mark, std::move(recorded));
+  COFFER_TRY(done.mark, std::move(recorded));
   batch.recorded();
   for (const Range& range : content.replaced) {
     // Only now: after a failure above, the next flush finds the bytes here.
     buffer.forget(dirty.inode, dirty.version, range);
+    known_cuts.add(dirty.inode, range);
   }
   dirty.drop_before(content.bytes);
   if (batch.has_chunks()) tell_owed();  // What is only batched is owed once its chunk is sealed.
@@ -189,12 +224,11 @@ Result<void> Committer::State::wait_for_room(std::size_t bytes, os::SteadyTime d
   }
 }
 
-/// Takes as much of the file out of the buffer as can be cut well, or else all of it.
+/// Takes as much of the file out of the buffer as is cut by its content, or else all of it.
 Result<void> Committer::State::make_room(InodeId inode) {
-  const std::uint64_t before = buffer.summary(inode).bytes;
-  COFFER_DO(commit(inode, Rest::leave));
-  if (buffer.summary(inode).bytes < before) return {};
-  COFFER_DO(commit(inode, Rest::commit));
+  COFFER_TRY(const Committed cut, commit(inode, Amount::all_that_is_cut));
+  if (cut.bytes > 0) return {};  // Its buffered bytes may have grown meanwhile.
+  COFFER_DO(commit(inode, Amount::all));
   return {};
 }
 
@@ -242,7 +276,10 @@ Result<void> Committer::write(InodeId inode, FileOffset at, ByteView bytes, cons
   return state_->write(inode, at, bytes, stop, times);
 }
 
-Result<Mark> Committer::flush(InodeId inode) { return state_->commit(inode, Rest::commit); }
+Result<Mark> Committer::flush(InodeId inode) {
+  COFFER_TRY(const Committed flushed, state_->commit(inode, Amount::all));
+  return flushed.mark;
+}
 
 Result<void> Committer::flush_all() {
   Result<void> first_failure;
@@ -298,7 +335,10 @@ Committer::Buffered Committer::buffered(InodeId inode) const {
   return {.bytes = summary.end, .mtime_ns = summary.mtime_ns};
 }
 
-void Committer::discard(InodeId inode) { state_->buffer.discard(inode); }
+void Committer::discard(InodeId inode) {
+  state_->buffer.discard(inode);
+  state_->known_cuts.forget(inode);
+}
 
 std::vector<Range> Committer::read_buffered(InodeId inode, FileOffset at, MutableByteView into) const {
   return state_->buffer.read(inode, at, into);

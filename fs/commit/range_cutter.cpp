@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/base/limits.h"
-
 namespace coffer::commit {
 namespace {
 
@@ -30,12 +28,12 @@ void RangeCutter::give_back(std::unique_ptr<chunk::Chunker> chunker) {
   idle_.push_back(std::move(chunker));
 }
 
-Result<bool> RangeCutter::cut(const buffer::DirtyRange& range, bool to_the_end, const Take& take) {
+Result<bool> RangeCutter::cut(const buffer::DirtyRange& range, std::uint64_t from, bool to_the_end, const Take& take) {
   std::unique_ptr<chunk::Chunker> chunker = borrow();
   Result<bool> goes_on = true;
-  Bytes window(std::min<std::uint64_t>(range.bytes(), kWindowBytes));
+  Bytes window(std::min<std::uint64_t>(range.end() - from, kWindowBytes));
   ByteView rest;
-  std::uint64_t at = range.begin();
+  std::uint64_t at = from;
   while (at < range.end() && goes_on && *goes_on) {
     // With kPieceBytesMax bytes in view a cut is always certain, wherever the window ends.
     if (rest.size() < limits::kPieceBytesMax && at + rest.size() < range.end()) {
@@ -53,6 +51,17 @@ Result<bool> RangeCutter::cut(const buffer::DirtyRange& range, bool to_the_end, 
   give_back(std::move(chunker));
   if (!goes_on) return goes_on;
   return !*goes_on && at < range.end();
+}
+
+std::optional<std::uint64_t> RangeCutter::first_certain_cut(const buffer::DirtyRange& range) {
+  if (range.bytes() < limits::kPieceBytesMin) return std::nullopt;
+  Bytes window(std::min<std::uint64_t>(range.bytes(), kSeekBytesMax));
+  range.copy_to(range.begin(), window);
+  std::unique_ptr<chunk::Chunker> chunker = borrow();
+  const std::size_t skipped = chunker->synchronize(window);
+  give_back(std::move(chunker));
+  if (skipped == 0 && window.size() < kSeekBytesMax) return std::nullopt;
+  return range.begin() + skipped;
 }
 
 }  // namespace coffer::commit

@@ -3,17 +3,23 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "common/base/bytes.h"
+#include "common/base/limits.h"
 #include "common/base/mutex.h"
 #include "common/base/result.h"
 #include "common/crypto/wipe.h"
 #include "fs/buffer/buffer.h"
 #include "fs/chunk/chunker.h"
+#include "fs/value/extent.h"
 #include "fs/value/ids.h"
 
 namespace coffer::commit {
+
+/// As a rule a cut is found within a quarter of it.
+inline constexpr std::size_t kSeekBytesMax = 4 * limits::kPieceBytesMax;
 
 /// Thread-safe: each call has a Chunker of its own.
 class RangeCutter {
@@ -24,9 +30,13 @@ class RangeCutter {
   /// `chunker_key` must outlive it.
   explicit RangeCutter(const crypto::Secret& chunker_key) : chunker_key_(chunker_key) {}
 
-  /// Gives `take` the pieces of `range` in order: the same pieces as one cut over all of it. With `to_the_end` false,
-  /// bytes behind the last certain cut are left. True if `take` stopped it before the end.
-  Result<bool> cut(const buffer::DirtyRange& range, bool to_the_end, const Take& take);
+  /// Gives `take` the pieces of `range` from `from` on in order: the same pieces as one cut over all of it. With
+  /// `to_the_end` false, bytes behind the last certain cut are left. True if `take` stopped it before the end.
+  Result<bool> cut(const buffer::DirtyRange& range, std::uint64_t from, bool to_the_end, const Take& take);
+
+  /// The first place in `range` that is a cut whatever the file holds before it (chunk::Chunker::synchronize()). Where
+  /// content as long as kSeekBytesMax does not say, `range`'s begin; nullopt where more of it may yet do.
+  std::optional<std::uint64_t> first_certain_cut(const buffer::DirtyRange& range);
 
  private:
   std::unique_ptr<chunk::Chunker> borrow();

@@ -131,6 +131,32 @@ TEST(Chunker, IsCertainExactlyWhenTheBytesUpToTheCutAreThere) {
   EXPECT_EQ(chunker.cut(ByteView(random_data()).first(length - 1), true), length - 1);
 }
 
+// Claim: who comes in at any place soon finds a cut of the whole content, without knowing what stands before.
+TEST(Chunker, FindsACutOfTheWholeContentFromAnyPlaceInIt) {
+  Chunker chunker(key(10));
+  std::set<std::size_t> cuts;
+  std::size_t end = 0;
+  for (const std::size_t piece : lengths(chunker, random_data())) cuts.insert(end += piece);
+  testing::SeededRandom random(10);
+  std::size_t skipped = 0, wrong = 0;
+  for (unsigned i = 0; i < 200; ++i) {
+    const std::size_t begin = random.below(random_data().size() - (4u << 20));
+    const std::size_t found = chunker.synchronize(ByteView(random_data()).subspan(begin, 4u << 20));
+    ASSERT_GT(found, 0u) << begin;
+    wrong += cuts.contains(begin + found) ? 0 : 1;
+    skipped += found;
+  }
+  EXPECT_LE(wrong, 1u);
+  EXPECT_LE(skipped / 200, 512u << 10);
+}
+
+TEST(Chunker, FindsNoCutOfTheWholeWhereThereIsNone) {
+  Chunker chunker(key(11));
+  EXPECT_EQ(chunker.synchronize({}), 0u);
+  EXPECT_EQ(chunker.synchronize(ByteView(random_data()).first(kPieceBytesMin - 1)), 0u);
+  EXPECT_EQ(chunker.synchronize(Bytes(4u << 20, std::byte{1})), 0u);
+}
+
 TEST(Chunker, TakesShortDataAsOnePieceOnceItIsAll) {
   Chunker chunker(key(8));
   for (const std::size_t bytes :
