@@ -22,15 +22,6 @@ class Faults : public ::testing::Test {
   }
 };
 
-/// Bytes in the packs of all vaults: what clients have sent.
-std::uint64_t stored_bytes(const Stage& stage) {
-  std::uint64_t bytes = 0;
-  for (const auto& entry : fs::recursive_directory_iterator(stage.server_dir() + "/vaults")) {
-    if (entry.path().extension() == ".pack") bytes += entry.file_size();
-  }
-  return bytes;
-}
-
 // Claim: kill -9 of the client right after cp returned loses nothing, and what was stored is not sent again.
 TEST_F(Faults, LoseNothingToAKillOfTheClientRightAfterCp) {
   Stage stage;
@@ -88,28 +79,6 @@ TEST_F(Faults, LeaveNoPlainBytesBehind) {
   EXPECT_EQ(run({"grep", "-rqa", text, stage.server_dir()}).exit_code, 1);
   EXPECT_EQ(run({"grep", "-rqa", name, stage.server_dir()}).exit_code, 1);
   EXPECT_EQ(run({"grep", "-qa", name, stage.server_log(), client.log_file()}).exit_code, 1);
-  EXPECT_TRUE(succeeded(client.umount()));
-}
-
-// Claim: the same content under another name sends less than 1 %, with a line inserted at its start less than 5 %.
-TEST_F(Faults, SendEqualContentOnce) {
-  Stage stage;
-  Client& client = stage.client("first");
-  ASSERT_NO_FATAL_FAILURE(client.mount());
-  const std::string source = stage.folder() + "/random";
-  ASSERT_EQ(
-      shell("head -c 100000000 /dev/urandom > " + source + " && cp " + source + " " + client.mountpoint() + "/one")
-          .exit_code,
-      0);
-  ASSERT_TRUE(succeeded(client.sync()));
-  const std::uint64_t once = stored_bytes(stage);
-  ASSERT_EQ(run({"cp", source, client.mountpoint() + "/two"}).exit_code, 0);
-  ASSERT_TRUE(succeeded(client.sync()));
-  const std::uint64_t twice = stored_bytes(stage);
-  EXPECT_LT(twice - once, 1'000'000u);
-  ASSERT_EQ(shell("(echo a line; cat " + source + ") > " + client.mountpoint() + "/three").exit_code, 0);
-  ASSERT_TRUE(succeeded(client.sync()));
-  EXPECT_LT(stored_bytes(stage) - twice, 5'000'000u);
   EXPECT_TRUE(succeeded(client.umount()));
 }
 

@@ -132,6 +132,14 @@ Client& Stage::client(const std::string& name, const std::string& vault) {
   return *client;
 }
 
+std::uint64_t stored_bytes(const Stage& stage) {
+  std::uint64_t bytes = 0;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(stage.server_dir() + "/vaults")) {
+    if (entry.path().extension() == ".pack") bytes += entry.file_size();
+  }
+  return bytes;
+}
+
 bool can_mount() {
   const int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
   if (fd >= 0) close(fd);

@@ -9,6 +9,7 @@
 // Everything lies in one temporary folder. Failures to set up end the test with what the command said.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -80,6 +81,9 @@ class Stage {
   std::unique_ptr<Process> server_;
   std::map<std::string, std::unique_ptr<Client>> clients_;
 };
+
+/// Bytes in the packs of all vaults: what clients have sent.
+std::uint64_t stored_bytes(const Stage& stage);
 
 /// False where this machine has no /dev/fuse that can be opened: such tests are skipped then.
 bool can_mount();
