@@ -54,6 +54,11 @@ inline constexpr std::uint32_t kVersion = 1;
 
 /// The largest commit: its head, two full lists of ids, and its payload.
 inline constexpr std::size_t kCommitBytesMax = 88 + 2 * 32 * limits::kIdsPerMessageMax + limits::kCommitPayloadBytesMax;
+/// A put_chunk carries a check of each block of this size, so that a damaged one need not be sent again from its start.
+inline constexpr std::size_t kCheckedBlockBytes = 64u << 10;
+constexpr std::size_t block_count(std::size_t chunk_bytes) {
+  return (chunk_bytes + kCheckedBlockBytes - 1) / kCheckedBlockBytes;
+}
 /// Of commits in one answer to a poll, which takes this much of the window for as long as it waits.
 inline constexpr std::size_t kPolledBytesMax = 1u << 20;
 

@@ -1,7 +1,9 @@
 #include "net/wire/message.h"
 
 #include <google/protobuf/stubs/logging.h>
+#include <zlib.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "common/base/limits.h"
@@ -9,6 +11,9 @@
 namespace coffer::wire {
 
 namespace {
+
+/// FUSE takes no answer with a larger one (Linux 6.1, fs/fuse/dev.c).
+constexpr int kErrnoMax = 511;
 
 wire::Error::Reason reason_of(const coffer::Error& error) {
   switch (error.fault) {
@@ -22,6 +27,10 @@ wire::Error::Reason reason_of(const coffer::Error& error) {
     case Fault::stopped: return wire::Error::BUSY;
   }
   return wire::Error::INTERNAL;
+}
+
+std::uint32_t crc_of(ByteView block) {
+  return static_cast<std::uint32_t>(crc32_z(0, reinterpret_cast<const unsigned char*>(block.data()), block.size()));
 }
 
 }  // namespace
@@ -66,7 +75,12 @@ wire::Error to_wire(const coffer::Error& error) {
 }
 
 coffer::Error from_wire(const wire::Error& error) {
-  const int code = error.code();
+  // The code may go on to the kernel, where 0 says that all is well, and one that it does not take answers nobody.
+  const bool is_errno = error.code() >= 1 && error.code() <= kErrnoMax;
+  if (error.reason() == wire::Error::ANSWER && !is_errno) {
+    return {Fault::protocol, 0, "the server answered with an error that is none"};
+  }
+  const int code = is_errno ? error.code() : 0;
   const std::string what = "server: " + (error.what().empty() ? std::string("no reason given") : error.what());
   switch (error.reason()) {
     case wire::Error::ANSWER: return {Fault::answer, code, what};
@@ -77,6 +91,25 @@ coffer::Error from_wire(const wire::Error& error) {
     case wire::Error::INTERNAL: return {Fault::offline, EIO, what};
     default: return {Fault::offline, EAGAIN, what};
   }
+}
+
+std::vector<std::uint32_t> block_crcs(ByteView chunk) {
+  std::vector<std::uint32_t> crcs;
+  crcs.reserve(block_count(chunk.size()));
+  for (; !chunk.empty(); chunk = chunk.subspan(std::min(chunk.size(), kCheckedBlockBytes))) {
+    crcs.push_back(crc_of(chunk.first(std::min(chunk.size(), kCheckedBlockBytes))));
+  }
+  return crcs;
+}
+
+std::uint64_t good_until(ByteView chunk, std::span<const std::uint32_t> crcs) {
+  if (crcs.size() != block_count(chunk.size())) return 0;
+  for (std::size_t index = 0; index < crcs.size(); ++index) {
+    const std::size_t at = index * kCheckedBlockBytes;
+    const ByteView block = chunk.subspan(at, std::min(chunk.size() - at, kCheckedBlockBytes));
+    if (crc_of(block) != crcs[index]) return at;
+  }
+  return 0;
 }
 
 }  // namespace coffer::wire

@@ -55,12 +55,18 @@ wire::Error to_wire(const coffer::Error& error);
 /// What the client makes of it.
 ///
 ///     reason                         Fault
-///     ANSWER                         answer
-///     REFUSED                        refused    with the errno
+///     ANSWER                         answer     with the errno; protocol where the code is none
+///     REFUSED                        refused    with the errno, 0 where the code is none
 ///     FULL                           refused    with EDQUOT or ENOSPC: it is the server's budget, not a local one
 ///     CORRUPT                        corrupt
 ///     PROTOCOL                       protocol
 ///     INTERNAL, BUSY, unknown ones   offline    EIO or EAGAIN in `code`: worth another attempt later
 coffer::Error from_wire(const wire::Error& error);
+
+/// Of a chunk that came in damaged, the check of each block says where: CRC-32 (ISO 3309, as in zlib).
+std::vector<std::uint32_t> block_crcs(ByteView chunk);
+/// Up to where `chunk` is what `crcs` were taken of: the start of the first block that differs. 0 where none does, or
+/// where they are of another chunk: then nothing is known.
+std::uint64_t good_until(ByteView chunk, std::span<const std::uint32_t> crcs);
 
 }  // namespace coffer::wire

@@ -35,6 +35,13 @@ void read_as_ids(ByteView bytes) {
   if (const auto ids = wire::parse_ids(have->ids())) COFFER_CHECK(wire::join_ids(*ids) == have->ids());
 }
 
+void read_as_checks(ByteView bytes) {
+  const auto put = wire::parse<wire::PutChunk>(bytes);
+  if (!put) return;
+  const std::vector<std::uint32_t> crcs(put->block_crcs().begin(), put->block_crcs().end());
+  COFFER_CHECK(wire::good_until(bytes, crcs) <= bytes.size());
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -49,6 +56,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   read_as<wire::Enroll>(bytes);
   read_as<wire::EnrollDone>(bytes);
   read_as_ids(bytes);
+  read_as_checks(bytes);
   if (const auto error = wire::parse<wire::Error>(bytes)) {
     const coffer::Error seen = wire::from_wire(*error);
     COFFER_CHECK(wire::to_wire(seen).IsInitialized());

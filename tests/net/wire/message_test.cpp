@@ -5,6 +5,8 @@
 #include <cerrno>
 
 #include "common/base/limits.h"
+#include "common/base/text.h"
+#include "tests/testing/vectors.h"
 
 namespace coffer::wire {
 namespace {
@@ -60,6 +62,52 @@ TEST(ErrorOnTheWire, SaysWhatTheOtherSideCanDo) {
   EXPECT_EQ(to_wire({Fault::full, EDQUOT, ""}).reason(), wire::Error::FULL);
   EXPECT_EQ(to_wire({Fault::refused, EDQUOT, ""}).reason(), wire::Error::FULL);
   EXPECT_EQ(from_wire(wire::Error()).fault, Fault::offline) << "a reason of a later version";
+}
+
+// Claim: no code that a server sends becomes success, or an answer that the kernel does not take.
+TEST(ErrorOnTheWire, IsNoAnswerWhereItsCodeIsNone) {
+  for (const int code : {0, -1, -ENOENT, 512, 4096, INT32_MAX, INT32_MIN}) {
+    wire::Error error;
+    error.set_reason(wire::Error::ANSWER);
+    error.set_code(code);
+    EXPECT_EQ(from_wire(error).fault, Fault::protocol) << code;
+    error.set_reason(wire::Error::REFUSED);
+    EXPECT_EQ(from_wire(error).fault, Fault::refused) << code;
+    EXPECT_EQ(from_wire(error).code, 0) << code;
+  }
+}
+
+// As tests/vectors/wire/make.py writes it, which knows PROTOCOL.md alone.
+TEST(PutChunk, IsWrittenAsTheProtocolSays) {
+  const Bytes chunk = copy_of(as_bytes("seale"));
+  PutChunk put;
+  for (int i = 0; i < 32; ++i) put.mutable_id()->push_back(static_cast<char>(i));
+  put.set_chunk_bytes(chunk.size());
+  put.set_offset(3);
+  for (const std::uint32_t crc : block_crcs(chunk)) put.add_block_crcs(crc);
+  const std::string header = put.SerializeAsString();
+  bool is_there = false;
+  for (const auto& fields : testing::read_cases(std::string(COFFER_VECTORS) + "/wire/cases.txt")) {
+    is_there = is_there || (fields[0] == "frame" && fields[2] == "put_chunk" &&
+                            *base::from_hex(fields[4]) == copy_of(as_bytes(header)));
+  }
+  EXPECT_TRUE(is_there);
+}
+
+TEST(Checks, SayInWhichBlockAChunkIsDamaged) {
+  Bytes chunk(200'000, std::byte{7});
+  const std::vector<std::uint32_t> crcs = block_crcs(chunk);
+  ASSERT_EQ(crcs.size(), 4u);
+  EXPECT_EQ(crcs.size(), block_count(chunk.size()));
+  EXPECT_EQ(good_until(chunk, crcs), 0u) << "none is: nothing is known";
+  chunk[131'072] ^= std::byte{1};
+  EXPECT_EQ(good_until(chunk, crcs), 131'072u);
+  chunk[65'536] ^= std::byte{1};
+  EXPECT_EQ(good_until(chunk, crcs), 65'536u);
+  EXPECT_EQ(good_until(chunk, {}), 0u);
+  EXPECT_EQ(good_until(ByteView(chunk).first(65'536), crcs), 0u) << "of a chunk of another length";
+  // As Python's zlib.crc32(bytes([7]) * 65536) has it.
+  EXPECT_EQ(crcs[0], 0x7017f382u);
 }
 
 TEST(ErrorOnTheWire, IsTextThatProtobufTakesAndNotTheServersPaths) {

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import pathlib
 import struct
+import zlib
 
 
 def frame(kind, request, header=b"", body=b"", zero=0, zeros=0, length=None, header_bytes=None):
@@ -29,6 +30,8 @@ def token(host, port, expires, pin, secret, prefix="coffer1.", spoil=b""):
 
 hello = field(1, 1) + field(2, 1) + field(3, bytes(range(16))) + field(4, b"golden 1")
 put = field(1, bytes(range(32))) + field(2, 5)
+put_rest = put + field(3, 3) + field(4, struct.pack("<I", zlib.crc32(b"seale")))
+corrupt = field(1, 4) + field(2, 74) + field(4, 3)
 refused = field(1, 2) + field(2, 13) + field(3, b"revoked")
 NUMBER = 0x0123456789ABCDEF
 PIN, SECRET = bytes(range(32)), bytes(range(100, 132))
@@ -45,6 +48,8 @@ CASES = [
     f"frame {frame(0x84, 3, field(1, 4), b'abcd').hex()} get_chunk_answer 3 {field(1, 4).hex()} {b'abcd'.hex()}",
     f"frame {frame(14, 2**64 - 1).hex()} ping {2**64 - 1} - -",
     f"frame {frame(0xFF, 0, refused).hex()} error 0 {refused.hex()} -",
+    f"frame {frame(3, NUMBER, put_rest, b'le').hex()} put_chunk {NUMBER} {put_rest.hex()} {b'le'.hex()}",
+    f"frame {frame(0xFF, NUMBER, corrupt).hex()} error {NUMBER} {corrupt.hex()} -",
     f"frame {frame(99, 4, b'abc', b'def').hex()} unknown 4 {b'abc'.hex()} {b'def'.hex()}",
     f"wrong {frame(14, 1, zero=1).hex()}",
     f"wrong {frame(14, 1, zeros=256).hex()}",
