@@ -123,7 +123,12 @@ Result<void> ChunkLoop::skip_what_is_stored() {
   std::vector<ChunkRow> stored;
   for (std::size_t i = 0; i < asked.size(); ++i) {
     unsure_.erase(asked[i].key);
-    if (states[i].stored) stored.push_back(asked[i]);
+    received_.erase(asked[i].key);
+    if (states[i].stored) {
+      stored.push_back(asked[i]);
+    } else if (states[i].received > 0 && states[i].received <= asked[i].sealed_bytes) {
+      received_[asked[i].key] = states[i].received;
+    }
   }
   if (stored.empty()) return {};
   log::info("upload_resumed", {{"asked", asked.size()}, {"stored", stored.size()}});
@@ -165,10 +170,13 @@ void ChunkLoop::send(const ChunkRow& chunk) {
                              "`coffer status` still owes"});
     return;
   }
+  std::uint64_t offset = 0;
+  if (const auto received = received_.extract(chunk.key))
+    offset = std::min<std::uint64_t>(received.mapped(), sealed->size());
   in_flight_.insert(chunk.key);
   bytes_in_flight_ += chunk.sealed_bytes;
   const auto sent_at = steady_clock::now();
-  parts_.remote.put_chunk(chunk.id, std::make_shared<const Bytes>(*std::move(sealed)), sent_at + kPutDeadline,
+  parts_.remote.put_chunk(chunk.id, std::make_shared<const Bytes>(*std::move(sealed)), offset, sent_at + kPutDeadline,
                           [state = state_, chunk, sent_at](Result<rpc::PutChunkDone> done) {
                             Outcome outcome{chunk, sent_at, std::nullopt};
                             if (!done) outcome.error = std::move(done).error();
@@ -227,7 +235,8 @@ void ChunkLoop::record_failure(const Outcome& outcome) {
   switch (error.fault) {
     case Fault::stopped: return;
     case Fault::corrupt: {
-      // Broken on the way, or here: the next try reads the spool again.
+      // Broken on the way, or here: the next try reads the spool again, and goes on from where it was good.
+      unsure_.insert_or_assign(chunk.key, chunk);
       Troubled& troubled = troubled_[chunk.key];
       log::warn("chunk_refused", {{"chunk", chunk.id.hex()}, {"try", troubled.refusals + 1}, {"why", error.what}});
       if (++troubled.refusals >= kRefusalsMax) {

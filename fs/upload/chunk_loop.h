@@ -42,6 +42,7 @@ class ChunkLoop {
   std::size_t bytes_in_flight_ = 0;
   std::map<ChunkKey, Troubled> troubled_;
   std::map<ChunkKey, ChunkRow> unsure_;  // Perhaps stored already: an earlier process or connection may have sent them.
+  std::map<ChunkKey, std::uint64_t> received_;  // Bytes that the server has of chunks that were broken off.
   std::chrono::steady_clock::time_point paused_until_{};
 };
 

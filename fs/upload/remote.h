@@ -18,8 +18,9 @@ class Remote {
   virtual bool online() const = 0;
   virtual void have(std::vector<object::ChunkId> ids, rpc::Deadline deadline,
                     rpc::Done<std::vector<rpc::HaveState>> done) = 0;
-  virtual void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, rpc::Deadline deadline,
-                         rpc::Done<rpc::PutChunkDone> done) = 0;
+  /// From `offset` on, which have() told.
+  virtual void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t offset,
+                         rpc::Deadline deadline, rpc::Done<rpc::PutChunkDone> done) = 0;
   virtual void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) = 0;
 };
 
@@ -33,9 +34,9 @@ class RpcRemote : public Remote {
             rpc::Done<std::vector<rpc::HaveState>> done) override {
     client_.have(std::move(ids), deadline, std::move(done));
   }
-  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, rpc::Deadline deadline,
-                 rpc::Done<rpc::PutChunkDone> done) override {
-    client_.put_chunk(id, std::move(sealed), 0, deadline, std::move(done));
+  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t offset,
+                 rpc::Deadline deadline, rpc::Done<rpc::PutChunkDone> done) override {
+    client_.put_chunk(id, std::move(sealed), offset, deadline, std::move(done));
   }
   void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) override {
     client_.append_commit(std::move(commit), deadline, std::move(done));

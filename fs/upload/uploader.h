@@ -5,7 +5,8 @@
 //
 // Two threads, and no state but the tree's: after a crash the same questions to the tree give the same work. What the
 // server has already is asked before the first chunk after a start or a reconnection, so nothing that is stored is
-// sent twice. Acknowledgements are gathered and recorded many to a transaction.
+// sent twice, and a chunk that was broken off goes on at the byte. Acknowledgements are gathered and recorded many to
+// a transaction.
 #pragma once
 
 #include <chrono>

@@ -44,6 +44,8 @@ Status Vault::Parts::status() const {
   if (file_system) status.open_files = file_system->open_for_writing().size();
   status.spool_bytes = spool->used_bytes();
   status.spool_bytes_max = spool->bytes_max();
+  status.chunk_bytes_sent = client->chunk_bytes_sent();
+  status.chunk_bytes_sent_again = client->chunk_bytes_sent_again();
   status.wire_bytes_sent = client->bytes_sent();
   status.wire_bytes_received = client->bytes_received();
   const upload::Progress progress = uploader->progress();

@@ -66,6 +66,8 @@ std::string to_json(const Status& status) {
   json["upload"] = {{"chunks_sent", status.chunks_sent},
                     {"bytes_sent", status.bytes_sent},
                     {"bytes_in_flight", status.bytes_in_flight},
+                    {"chunk_bytes_sent", status.chunk_bytes_sent},
+                    {"chunk_bytes_sent_again", status.chunk_bytes_sent_again},
                     {"wire_bytes_sent", status.wire_bytes_sent},
                     {"wire_bytes_received", status.wire_bytes_received},
                     {"last_receipt_ns", nullptr}};
@@ -107,6 +109,8 @@ std::optional<Status> status_from_json(const std::string& text) {
     status.chunks_sent = upload.at("chunks_sent").get<std::uint64_t>();
     status.bytes_sent = upload.at("bytes_sent").get<std::uint64_t>();
     status.bytes_in_flight = upload.at("bytes_in_flight").get<std::uint64_t>();
+    status.chunk_bytes_sent = upload.at("chunk_bytes_sent").get<std::uint64_t>();
+    status.chunk_bytes_sent_again = upload.at("chunk_bytes_sent_again").get<std::uint64_t>();
     status.wire_bytes_sent = upload.at("wire_bytes_sent").get<std::uint64_t>();
     status.wire_bytes_received = upload.at("wire_bytes_received").get<std::uint64_t>();
     get_if_there(upload, "last_receipt_ns", status.last_receipt_ns);

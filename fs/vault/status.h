@@ -26,6 +26,8 @@ struct Status {
   std::string head_hash;
   std::uint64_t spool_bytes = 0, spool_bytes_max = 0;
   std::uint64_t chunks_sent = 0, bytes_sent = 0, bytes_in_flight = 0, wire_bytes_sent = 0, wire_bytes_received = 0;
+  /// Of chunks, since the mount: given to connections to send, and of these such as others had been given before.
+  std::uint64_t chunk_bytes_sent = 0, chunk_bytes_sent_again = 0;
   std::optional<std::int64_t> last_receipt_ns;
   std::vector<std::string> problems;
 

@@ -26,6 +26,12 @@ struct Answer {
 /// kChunkPlainBytesTarget, and an eighth for headers and padding.
 inline constexpr std::uint64_t kLikelyChunkBytes = limits::kChunkPlainBytesTarget / 8 * 9;
 
+/// What a broken connection left of a whole chunk that was asked for.
+struct Got {
+  Bytes bytes;
+  crypto::Sha256 hash;  ///< Of `bytes`.
+};
+
 struct Call {
   wire::Type type{};
   std::string header;
@@ -37,13 +43,27 @@ struct Call {
 
   std::uint64_t number = 0;  ///< The request id; grows in the order in which calls were made.
 
+  // Of those that can go on in the middle: put_chunk, and get_chunk of a whole chunk.
+  std::function<std::string(std::uint64_t offset)> header_at;
+  bool is_unsure = false;          ///< Its connection broke: the server may have all of it, some of it, or nothing.
+  bool was_begun = false;          ///< Some connection has begun to send it.
+  std::uint64_t handed_bytes = 0;  ///< Of the body, from its start: what connections were given to send so far.
+  unsigned wrong_offsets = 0;      ///< How often the server has named another one.
+  unsigned busy_count = 0;         ///< How often the server was too busy for it.
+  Got got;
+
+  void go_on_at(std::uint64_t offset) {
+    header = header_at(offset);
+    if (body) body_offset = offset;
+  }
+
   /// What it is likely to hold in the server's memory. The server counts the largest chunk until it has read the one
   /// that is asked for, which takes it a moment only; counting so here would leave a distant link empty.
   std::uint64_t cost_bytes() const {
-    const std::uint64_t answer_bytes = answer_bytes_max(type, as_bytes(header));
+    const std::uint64_t further_bytes = further_bytes_max(type, as_bytes(header));
     const bool is_chunk = type == wire::Type::get_chunk;
     return header.size() + (body ? body->size() - body_offset : 0) +
-           (is_chunk ? std::min<std::uint64_t>(answer_bytes, kLikelyChunkBytes) : answer_bytes);
+           (is_chunk ? std::min<std::uint64_t>(further_bytes, kLikelyChunkBytes) : further_bytes);
   }
 };
 

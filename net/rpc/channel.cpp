@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/check.h"
+
 namespace coffer::rpc {
 
 using boost::asio::awaitable;
@@ -12,6 +14,8 @@ namespace {
 /// Bytes that are hashed while they are still in the processor's cache, and before other coroutines of the thread wait
 /// long.
 constexpr std::size_t kStepBytes = 256u << 10;
+/// Bytes of a body that are given to TLS at once: as much as it sends with one system call.
+constexpr std::size_t kSendStepBytes = 64u << 10;
 
 }  // namespace
 
@@ -38,9 +42,16 @@ awaitable<Result<void>> Channel::write(const OutFrame& frame) {
   start.reserve(wire::kHeadBytes + frame.header.size());
   append(start, wire::encode(head));
   append(start, as_bytes(frame.header));
+  if (frame.going) frame.going(frame.body_offset);
   COFFER_CO_DO(co_await stream_.write(start));
   if (!frame.body) co_return Result<void>();
-  co_return co_await stream_.write(ByteView(*frame.body).subspan(frame.body_offset));
+  for (std::size_t at = frame.body_offset; at < frame.body->size();) {
+    const ByteView step = ByteView(*frame.body).subspan(at, std::min(kSendStepBytes, frame.body->size() - at));
+    at += step.size();
+    if (frame.going) frame.going(at);
+    COFFER_CO_DO(co_await stream_.write(step));
+  }
+  co_return Result<void>();
 }
 
 awaitable<void> Channel::write_all() {
@@ -82,17 +93,18 @@ awaitable<Result<Bytes>> Channel::receive(std::size_t bytes) {
   co_return received;
 }
 
-awaitable<Result<Bytes>> Channel::receive_hashed(std::size_t bytes, std::optional<crypto::Digest>& digest) {
-  Bytes received(bytes);
-  crypto::Sha256 hash;
-  for (std::size_t at = 0; at < bytes;) {
-    const MutableByteView step = MutableByteView(received).subspan(at, std::min(kStepBytes, bytes - at));
-    COFFER_CO_DO(co_await stream_.read(step));
-    hash.update(step);
-    at += step.size();
+awaitable<Result<void>> Channel::receive_into(std::size_t bytes, std::function<MutableByteView()> next,
+                                              std::function<void(std::size_t)> came) {
+  while (bytes > 0) {
+    const MutableByteView room = next();
+    COFFER_CHECK(!room.empty());
+    const MutableByteView step = room.first(std::min({room.size(), bytes, kStepBytes}));
+    COFFER_CO_TRY(const std::size_t received, co_await stream_.read_some(step));
+    if (received == 0) co_return Error{Fault::offline, 0, "the peer ended the connection"};
+    came(received);
+    bytes -= received;
   }
-  digest = hash.finish();
-  co_return received;
+  co_return Result<void>();
 }
 
 awaitable<Result<void>> Channel::skip(std::size_t bytes) {

@@ -22,6 +22,7 @@ struct OutFrame {
   std::string header;
   std::shared_ptr<const Bytes> body;  ///< May be null; sent from where it lies.
   std::size_t body_offset = 0;
+  std::function<void(std::size_t)> going;  ///< Up to where the body was given to TLS, as it goes. May be empty.
   std::function<void()> sent;  ///< Called once: after the last byte was handed on, or when that failed. May be empty.
 
   std::size_t body_bytes() const { return body ? body->size() - body_offset : 0; }
@@ -43,8 +44,9 @@ class Channel {
   /// Fault::offline where the peer ended the connection, Fault::protocol for a head that is none.
   boost::asio::awaitable<Result<wire::Head>> receive_head();
   boost::asio::awaitable<Result<Bytes>> receive(std::size_t bytes);
-  /// The same, hashed in steps as it comes in.
-  boost::asio::awaitable<Result<Bytes>> receive_hashed(std::size_t bytes, std::optional<crypto::Digest>& digest);
+  /// The same, each piece as soon as it is there, to where `next` says; `came` is told of each.
+  boost::asio::awaitable<Result<void>> receive_into(std::size_t bytes, std::function<MutableByteView()> next,
+                                                    std::function<void(std::size_t)> came);
   boost::asio::awaitable<Result<void>> skip(std::size_t bytes);
 
  private:

@@ -1,5 +1,6 @@
 #include "net/rpc/client.h"
 
+#include "common/base/log.h"
 #include "net/rpc/client_core.h"
 #include "net/rpc/decode.h"
 #include "net/wire/message.h"
@@ -12,6 +13,7 @@ namespace {
 
 /// A range that a reader waits for is quicker than the chunks that others fetch.
 constexpr std::uint64_t kSmallRangeBytes = 64u << 10;
+constexpr unsigned kGetTriesMax = 3;
 
 /// A call whose answer `decode` turns into what `done` wants.
 template <class T, class Message, class Decode>
@@ -41,6 +43,29 @@ auto decoded_as(Convert convert) {
 
 std::string field(const object::ChunkId& id) { return std::string(as_text(id.bytes())); }
 
+/// A chunk that came with other bytes was spoilt on the way, or by a machine in between: it is asked for again.
+void get_whole(ClientCore& core, const object::ChunkId& id, Deadline deadline, Done<Bytes> done, unsigned tries) {
+  wire::GetChunk message;
+  message.set_id(field(id));
+  Call call;
+  call.type = Type::get_chunk;
+  call.header = message.SerializeAsString();
+  call.header_at = [message](std::uint64_t at) mutable {
+    message.set_offset(at);
+    return message.SerializeAsString();
+  };
+  call.is_bulk = true;
+  call.deadline = deadline;
+  call.done = [&core, id, deadline, done = std::move(done), tries](Result<Answer> answer) {
+    if (!answer) return done(std::move(answer).error());
+    if (object::ChunkId(answer->body_digest.value_or(crypto::Digest{})) == id) return done(std::move(answer->body));
+    log::warn("chunk came damaged", {{"chunk", id.hex()}, {"tries_left", tries - 1}});
+    if (tries > 1) return get_whole(core, id, deadline, done, tries - 1);
+    done(Error{Fault::corrupt, 0, "chunk " + id.hex() + " came with other bytes"});
+  };
+  core.submit(std::move(call));
+}
+
 }  // namespace
 
 Client::Client(ClientOptions options, os::Random& random)
@@ -56,6 +81,8 @@ Result<void> Client::wait_online(Deadline deadline) { return core_->wait_online(
 void Client::reload_identity() { core_->reload_identity(); }
 std::uint64_t Client::bytes_sent() const { return core_->bytes_sent(); }
 std::uint64_t Client::bytes_received() const { return core_->bytes_received(); }
+std::uint64_t Client::chunk_bytes_sent() const { return core_->chunk_bytes_sent(); }
+std::uint64_t Client::chunk_bytes_sent_again() const { return core_->chunk_bytes_sent_again(); }
 
 void Client::have(std::vector<object::ChunkId> ids, Deadline deadline, Done<std::vector<HaveState>> done) {
   wire::Have message;
@@ -71,10 +98,16 @@ void Client::put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> s
   message.set_id(field(id));
   message.set_chunk_bytes(sealed->size());
   message.set_offset(offset);
+  const std::vector<std::uint32_t> crcs = wire::block_crcs(*sealed);
+  message.mutable_block_crcs()->Add(crcs.begin(), crcs.end());
   Call call = call_of(Type::put_chunk, message, deadline, std::move(done),
                       decoded_as<wire::PutChunkDone>([](const wire::PutChunkDone& answer) -> Result<PutChunkDone> {
                         return PutChunkDone{.was_stored = answer.was_stored()};
                       }));
+  call.header_at = [message](std::uint64_t at) mutable {
+    message.set_offset(at);
+    return message.SerializeAsString();
+  };
   call.body = std::move(sealed);
   call.body_offset = offset;
   call.is_bulk = true;
@@ -82,15 +115,7 @@ void Client::put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> s
 }
 
 void Client::get_chunk(const object::ChunkId& id, Deadline deadline, Done<Bytes> done) {
-  wire::GetChunk message;
-  message.set_id(field(id));
-  Call call = call_of(Type::get_chunk, message, deadline, std::move(done), [id](Answer answer) -> Result<Bytes> {
-    const crypto::Digest digest = answer.body_digest.value_or(crypto::Digest{});
-    if (object::ChunkId(digest) != id) return Error{Fault::corrupt, 0, "chunk " + id.hex() + " came with other bytes"};
-    return std::move(answer.body);
-  });
-  call.is_bulk = true;
-  core_->submit(std::move(call));
+  get_whole(*core_, id, deadline, std::move(done), kGetTriesMax);
 }
 
 void Client::get_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes, Deadline deadline,

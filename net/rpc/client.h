@@ -35,8 +35,9 @@ using ClientIdentity = tls::ClientIdentity;
 
 /// When a silent connection is asked, and when it is given up.
 struct Keepalive {
-  std::chrono::milliseconds idle{10'000};  ///< Nothing came for this long: ping.
-  std::chrono::milliseconds lost{20'000};  ///< Nothing came, and nothing more could be sent, for this long after.
+  // Together half of limits::kReadTimeout: a reader whose connection died without a word still gets its bytes in time.
+  std::chrono::milliseconds idle{5'000};   ///< Nothing came for this long: ping.
+  std::chrono::milliseconds lost{10'000};  ///< Nothing came, and nothing more could be sent, for this long after.
 };
 
 struct ClientOptions {
@@ -65,7 +66,9 @@ class ClientCore;
 /// block, and may make further requests. A request made while there is no connection waits for one until its deadline
 /// and then fails with Fault::offline; with Fault::refused at once while the link is refused. A request whose
 /// connection breaks is sent again on another one within its deadline: every request may be repeated, append_commit of
-/// the same bytes returns the same receipt. What the server says in an error is mapped as net/wire/message.h says.
+/// the same bytes returns the same receipt. A chunk whose connection broke goes on at the byte, in both directions: of
+/// one that is sent the server is asked first how much of it has arrived. What the server says in an error is mapped as
+/// net/wire/message.h says.
 class Client {
  public:
   /// Nothing is dialled before start(). `random` (for the jitter) must outlive the Client.
@@ -87,10 +90,12 @@ class Client {
   Result<void> wait_online(Deadline deadline);
 
   void have(std::vector<object::ChunkId> ids, Deadline deadline, Done<std::vector<HaveState>> done);
-  /// Sends the bytes from `offset` on. Fault::corrupt where the server found that they do not match `id`.
+  /// Sends the bytes from `offset` on, which have() told, or from where the server says that it goes on.
+  /// Fault::corrupt where the server found that they do not match `id`: have() tells how much of them was good.
   void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t offset,
                  Deadline deadline, Done<PutChunkDone> done);
-  /// The whole chunk, its SHA-256 checked: Fault::corrupt on a mismatch. answer(ENOENT) where the server has none.
+  /// The whole chunk, its SHA-256 checked: asked for up to three times, then Fault::corrupt on a mismatch.
+  /// answer(ENOENT) where the server has none.
   void get_chunk(const object::ChunkId& id, Deadline deadline, Done<Bytes> done);
   /// 1 … limits::kChunkSealedBytesMax bytes from `offset`; fewer where the chunk ends. Not checked against the id.
   void get_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes, Deadline deadline,
@@ -116,6 +121,10 @@ class Client {
 
   std::uint64_t bytes_sent() const;      ///< On the wire, since start().
   std::uint64_t bytes_received() const;  ///< On the wire, since start().
+  /// Bytes of chunks that connections were given to send, since start().
+  std::uint64_t chunk_bytes_sent() const;
+  /// Of these, such as a broken connection had been given before: it lost them on the way.
+  std::uint64_t chunk_bytes_sent_again() const;
 
  private:
   std::unique_ptr<ClientCore> core_;

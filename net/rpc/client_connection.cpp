@@ -4,6 +4,8 @@
 #include <sys/ioctl.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <utility>
 
 #include "common/base/limits.h"
 #include "common/base/log.h"
@@ -19,7 +21,7 @@ using wire::Type;
 
 namespace {
 
-/// A connection that held for this long has worked: the next attempt comes soon.
+/// A connection that held for this long has worked, as has one that brought an answer: the next attempt comes soon.
 constexpr auto kWorkedTime = std::chrono::seconds(2);
 /// A bulk connection without work ends.
 constexpr auto kUnusedTime = std::chrono::seconds(30);
@@ -52,7 +54,7 @@ awaitable<void> ClientConnection::run() {
     dials_again_ = false;
     const Error why = co_await attempt();
     has_failed_ = !is_online_;
-    if (is_online_ && steady_clock::now() - online_since_ >= kWorkedTime) backoff_.reset();
+    if (is_online_ && (has_answered_ || steady_clock::now() - online_since_ >= kWorkedTime)) backoff_.reset();
     is_online_ = false;
     is_wanted_ = use_ == Use::control;
     if (use_ == Use::control) core_.control_has_ended(why);
@@ -98,6 +100,7 @@ awaitable<Error> ClientConnection::dial_and_serve() {
   if (!greeted) co_return greeted.error();
   dialer_->in_time();
   is_online_ = true;
+  has_answered_ = false;
   online_since_ = last_call_ = steady_clock::now();
   tasks_.start(keep_alive());
   core_.pump();
@@ -140,17 +143,22 @@ bool ClientConnection::has_room_for(const Call& call) const {
 void ClientConnection::take(CallPtr call) {
   in_flight_bytes_ += call->cost_bytes();
   last_call_ = steady_clock::now();
-  send(*call);
+  send(call);
   in_flight_.emplace(call->number, std::move(call));
 }
 
-void ClientConnection::send(const Call& call) {
+void ClientConnection::send(const CallPtr& call) {
   OutFrame frame;
-  frame.type = call.type;
-  frame.request = call.number;
-  frame.header = call.header;
-  frame.body = call.body;
-  frame.body_offset = call.body_offset;
+  frame.type = call->type;
+  frame.request = call->number;
+  frame.header = call->header;
+  frame.body = call->body;
+  frame.body_offset = call->body_offset;
+  if (call->type == Type::put_chunk) {
+    frame.going = [this, call, from = call->body_offset](std::size_t until) mutable {
+      core_.count_chunk(*call, std::exchange(from, until), until);
+    };
+  }
   frame.sent = [this] { count_bytes(); };
   channel_->send(std::move(frame));
 }
@@ -180,6 +188,7 @@ awaitable<Error> ClientConnection::receive_answers() {
     CallPtr call = remove(head->request);
     const Result<void> received = co_await receive_answer(*head, std::move(call));
     if (!received) co_return received.error();
+    has_answered_ = true;
     last_call_ = steady_clock::now();
     core_.pump();
   }
@@ -190,7 +199,11 @@ awaitable<Result<void>> ClientConnection::receive_answer(wire::Head head, CallPt
     COFFER_CO_TRY(const Bytes header, co_await channel_->receive(head.header_bytes));
     COFFER_CO_TRY(const wire::Error error, wire::parse<wire::Error>(header));
     if (!call) co_return wire::from_wire(error);  // About the connection as a whole.
-    core_.complete(call, wire::from_wire(error));
+    if (call->type == Type::put_chunk && error.reason() == wire::Error::REFUSED && error.code() == ESPIPE) {
+      core_.go_on_elsewhere(call, error.good_until());
+    } else {
+      core_.complete(call, wire::from_wire(error));
+    }
     co_return Result<void>();
   }
   if (call && head.type != wire::answer_to(call->type)) {
@@ -202,8 +215,9 @@ awaitable<Result<void>> ClientConnection::receive_answer(wire::Head head, CallPt
   Answer answer;
   Result<Bytes> header = co_await channel_->receive(head.header_bytes);
   Result<Bytes> body = Bytes();
-  if (header && call->type == Type::get_chunk) {
-    body = co_await channel_->receive_hashed(head.body_bytes, answer.body_digest);
+  if (header && call->type == Type::get_chunk && call->header_at) {
+    body = co_await receive_chunk(head.body_bytes, call);
+    if (body) answer.body_digest = call->got.hash.finish();
   } else if (header) {
     body = co_await channel_->receive(head.body_bytes);
   }
@@ -216,6 +230,26 @@ awaitable<Result<void>> ClientConnection::receive_answer(wire::Head head, CallPt
   count_bytes();
   core_.complete(call, std::move(answer));
   co_return Result<void>();
+}
+
+/// The rest of a chunk, hashed as it comes. What a broken connection leaves of it is kept, and the call goes on there.
+awaitable<Result<Bytes>> ClientConnection::receive_chunk(std::size_t bytes, CallPtr call) {
+  Got& got = call->got;
+  std::size_t at = got.bytes.size();
+  if (bytes > limits::kWireBodyBytesMax - std::min(at, limits::kWireBodyBytesMax)) {
+    co_return Error{Fault::protocol, 0, "a chunk of an impossible length"};
+  }
+  got.bytes.resize(at + bytes);
+  std::function<MutableByteView()> next = [&got, &at] { return MutableByteView(got.bytes).subspan(at); };
+  std::function<void(std::size_t)> came = [&got, &at](std::size_t count) {
+    got.hash.update(ByteView(got.bytes).subspan(at, count));
+    at += count;
+  };
+  const Result<void> received = co_await channel_->receive_into(bytes, std::move(next), std::move(came));
+  if (received) co_return std::move(got.bytes);
+  got.bytes.resize(at);
+  call->go_on_at(at);
+  co_return received.error();
 }
 
 /// Asks a silent peer, and gives it up. Bytes that the kernel still gets rid of are a sign of life too: a chunk may
@@ -251,7 +285,7 @@ awaitable<void> ClientConnection::keep_alive() {
       auto ping = std::make_shared<Call>();
       ping->type = Type::ping;
       ping->number = core_.next_number();
-      send(*ping);
+      send(ping);
       in_flight_bytes_ += ping->cost_bytes();
       in_flight_.emplace(ping->number, std::move(ping));
     }

@@ -50,7 +50,8 @@ class ClientConnection {
   boost::asio::awaitable<void> pause(std::chrono::milliseconds delay);
   CallPtr remove(std::uint64_t number);
   std::vector<CallPtr> take_unanswered();
-  void send(const Call& call);
+  void send(const CallPtr& call);
+  boost::asio::awaitable<Result<Bytes>> receive_chunk(std::size_t bytes, CallPtr call);
   void count_bytes();
 
   ClientCore& core_;
@@ -65,6 +66,7 @@ class ClientConnection {
   bool is_online_ = false;
   bool is_attempt_over_ = false;
   bool has_failed_ = false;
+  bool has_answered_ = false;  ///< A request, since it is online.
   bool dials_again_ = false;
   std::chrono::steady_clock::time_point online_since_;
   std::chrono::steady_clock::time_point last_call_;

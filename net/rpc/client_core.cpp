@@ -7,6 +7,9 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "net/rpc/backoff.h"
+#include "net/rpc/decode.h"
+#include "net/wire/message.h"
 
 namespace coffer::rpc {
 
@@ -16,8 +19,11 @@ using std::chrono::steady_clock;
 
 namespace {
 
-/// Between attempts at a request that the server was too busy for.
-constexpr auto kBusyPause = std::chrono::milliseconds(250);
+/// Between attempts at a request that the server was too busy for, or whose disk failed: PROTOCOL.md asks for as much.
+constexpr auto kBusyPauseMin = std::chrono::milliseconds(250);
+constexpr auto kBusyPauseMax = std::chrono::milliseconds(4000);
+/// A server that names ever other offsets does not mean to take the chunk.
+constexpr unsigned kWrongOffsetsMax = 8;
 /// In flight on a bulk connection while there are others that could be opened: the rest waits for those.
 constexpr std::size_t kBusyRequests = 4;
 
@@ -120,7 +126,9 @@ void ClientCore::enqueue(CallPtr call) {
 void ClientCore::give_back(std::vector<CallPtr> calls) {
   for (auto call = calls.rbegin(); call != calls.rend(); ++call) {
     if (!(*call)->done) continue;  // A ping of the connection's own, or past its deadline.
-    ((*call)->is_bulk ? bulk_ : control_).push_front(std::move(*call));
+    (*call)->is_unsure = (*call)->type == wire::Type::put_chunk && (*call)->was_begun;
+    auto& queue = (*call)->is_unsure ? unsure_ : (*call)->is_bulk ? bulk_ : control_;
+    queue.push_front(std::move(*call));
   }
   if (is_stopping_) fail_waiting(stopped());
   if (link() == Link::refused) fail_waiting(Error{Fault::refused, 0, why()});
@@ -129,15 +137,20 @@ void ClientCore::give_back(std::vector<CallPtr> calls) {
 void ClientCore::fail_waiting(const Error& error) {
   std::deque<CallPtr> calls;
   calls.swap(control_);
+  calls.insert(calls.end(), unsure_.begin(), unsure_.end());
   calls.insert(calls.end(), bulk_.begin(), bulk_.end());
+  unsure_.clear();
   bulk_.clear();
   for (const CallPtr& call : calls) complete(call, error);
 }
 
 void ClientCore::complete(const CallPtr& call, Result<Answer> answer) {
   if (!call->done) return;
-  const bool is_busy = !answer && answer.error().fault == Fault::offline && answer.error().code == EAGAIN;
-  if (is_busy && !is_stopping_ && steady_clock::now() + kBusyPause < call->deadline) {
+  const bool is_offline = !answer && answer.error().fault == Fault::offline;
+  // A reader who waits anyway may wait for the server's disk, too.
+  const bool is_busy = is_offline && (answer.error().code == EAGAIN ||
+                                      (answer.error().code == EIO && call->type == wire::Type::get_chunk));
+  if (is_busy && !is_stopping_ && steady_clock::now() + kBusyPauseMin < call->deadline) {
     tasks_.start(retry_later(call));
     return;
   }
@@ -147,8 +160,11 @@ void ClientCore::complete(const CallPtr& call, Result<Answer> answer) {
 }
 
 awaitable<void> ClientCore::retry_later(CallPtr call) {
+  const auto longest = std::min(kBusyPauseMin * (2u << std::min(call->busy_count++, 8u)), kBusyPauseMax);
+  Backoff backoff(longest, longest, random_);  // At least half of it.
+  const auto until = steady_clock::now() + backoff.next();
   Event pause(executor());
-  co_await pause.wait(steady_clock::now() + kBusyPause);
+  co_await pause.wait(until);
   std::vector<CallPtr> calls{std::move(call)};
   give_back(std::move(calls));
   pump();
@@ -159,7 +175,7 @@ awaitable<void> ClientCore::watch_deadlines() {
     const auto now = steady_clock::now();
     if (!deadlines_.empty() && deadlines_.begin()->first <= now) {
       const CallPtr call = deadlines_.begin()->second;
-      std::erase(call->is_bulk ? bulk_ : control_, call);
+      std::erase(call->is_unsure ? unsure_ : call->is_bulk ? bulk_ : control_, call);
       const std::string reason = link() == Link::online ? "no answer from the server in time" : why();
       complete(call, Error{Fault::offline, 0, reason});
       continue;
@@ -171,6 +187,7 @@ awaitable<void> ClientCore::watch_deadlines() {
 void ClientCore::pump() {
   if (is_stopping_) return;
   ClientConnection& control = *connections_.front();
+  if (!unsure_.empty() && control.is_online()) ask_about_unsure();
   while (!control_.empty() && control.has_room_for(*control_.front())) {
     CallPtr call = std::move(control_.front());
     control_.pop_front();
@@ -212,6 +229,80 @@ void ClientCore::open_another() {
     one->want();
     return;
   }
+}
+
+/// One question for all chunks whose connections broke: what the server has of them is not sent again.
+void ClientCore::ask_about_unsure() {
+  const std::size_t count = std::min(unsure_.size(), limits::kIdsPerMessageMax);
+  const auto end = unsure_.begin() + static_cast<std::ptrdiff_t>(count);
+  const std::vector<CallPtr> asked(unsure_.begin(), end);
+  unsure_.erase(unsure_.begin(), end);
+  wire::Have message;
+  for (const CallPtr& call : asked) {
+    const auto put = wire::parse<wire::PutChunk>(as_bytes(call->header));
+    message.mutable_ids()->append(put.value().id());
+  }
+  auto have = std::make_shared<Call>();
+  have->type = wire::Type::have;
+  have->header = message.SerializeAsString();
+  have->deadline = steady_clock::now() + limits::kRequestDeadline;
+  have->done = [this, asked](const Result<Answer>& answer) { learnt(asked, answer); };
+  have->number = next_number();
+  enqueue(std::move(have));
+}
+
+void ClientCore::learnt(const std::vector<CallPtr>& asked, const Result<Answer>& answer) {
+  Result<std::vector<HaveState>> states = Error{Fault::stopped, 0, ""};
+  if (answer) {
+    states = decode_have(*answer, asked.size());
+  } else {
+    states = answer.error();
+  }
+  if (!states) {
+    const Error& error = states.error();
+    const bool is_final = is_stopping_ || error.fault == Fault::refused || error.fault == Fault::stopped;
+    for (const CallPtr& call : asked) {
+      if (is_final) {
+        complete(call, error);
+      } else if (call->done) {
+        tasks_.start(retry_later(call));
+      }
+    }
+    return;
+  }
+  wire::PutChunkDone done;
+  done.set_was_stored(true);
+  for (std::size_t index = asked.size(); index-- > 0;) {
+    const CallPtr& call = asked[index];
+    const HaveState& state = (*states)[index];
+    call->is_unsure = false;
+    if (!call->done) continue;
+    if (state.stored) {
+      Answer stored;
+      stored.header = copy_of(as_bytes(done.SerializeAsString()));
+      complete(call, std::move(stored));
+      continue;
+    }
+    call->go_on_at(state.received <= call->body->size() ? state.received : 0);
+    bulk_.push_front(call);
+  }
+  pump();
+}
+
+void ClientCore::go_on_elsewhere(const CallPtr& call, std::uint64_t offset) {
+  if (++call->wrong_offsets > kWrongOffsetsMax) {
+    complete(call, Error{Fault::protocol, 0, "the server does not say where the chunk goes on"});
+    return;
+  }
+  call->go_on_at(offset <= call->body->size() ? offset : 0);
+  if (call->done) bulk_.push_front(call);
+}
+
+void ClientCore::count_chunk(Call& call, std::uint64_t from, std::uint64_t until) {
+  call.was_begun = true;
+  chunk_bytes_sent_ += until - from;
+  if (from < call.handed_bytes) chunk_bytes_sent_again_ += std::min(until, call.handed_bytes) - from;
+  call.handed_bytes = std::max(call.handed_bytes, until);
 }
 
 void ClientCore::count(std::uint64_t sent, std::uint64_t received) {

@@ -36,6 +36,8 @@ class ClientCore {
   Result<void> wait_online(Deadline deadline);
   std::uint64_t bytes_sent() const { return bytes_sent_; }
   std::uint64_t bytes_received() const { return bytes_received_; }
+  std::uint64_t chunk_bytes_sent() const { return chunk_bytes_sent_; }
+  std::uint64_t chunk_bytes_sent_again() const { return chunk_bytes_sent_again_; }
 
   // On the network thread, for the connections.
   boost::asio::any_io_executor executor() { return io_.get_executor(); }
@@ -47,7 +49,12 @@ class ClientCore {
   void control_is_online(ServerFacts facts);
   void control_has_ended(const Error& why);
   void complete(const CallPtr& call, Result<Answer> answer);
-  /// Calls whose connection broke: they go first again, in their old order.
+  /// A connection was given the chunk's bytes `from` … `until`.
+  void count_chunk(Call& call, std::uint64_t from, std::uint64_t until);
+  /// The server has other bytes of the chunk than the call went on from.
+  void go_on_elsewhere(const CallPtr& call, std::uint64_t offset);
+  /// Calls whose connection broke: they go first again, in their old order; chunks after the server was asked how much
+  /// of them it has.
   void give_back(std::vector<CallPtr> calls);
   /// Hands waiting calls to connections, and opens a further one where all are busy.
   void pump();
@@ -56,6 +63,8 @@ class ClientCore {
   void take_incoming();
   void enqueue(CallPtr call);
   void fail_waiting(const Error& error);
+  void ask_about_unsure();
+  void learnt(const std::vector<CallPtr>& asked, const Result<Answer>& answer);
   void set_link(Link link, std::string why);
   ClientConnection* least_loaded(const Call& call);
   void open_another();
@@ -68,6 +77,8 @@ class ClientCore {
   std::function<void(Link)> link_changed_;
   std::atomic<std::uint64_t> bytes_sent_ = 0;
   std::atomic<std::uint64_t> bytes_received_ = 0;
+  std::atomic<std::uint64_t> chunk_bytes_sent_ = 0;
+  std::atomic<std::uint64_t> chunk_bytes_sent_again_ = 0;
 
   // Of the network thread.
   boost::asio::io_context io_{1};
@@ -77,6 +88,7 @@ class ClientCore {
   std::vector<std::unique_ptr<ClientConnection>> connections_;  ///< The first one is for control.
   std::deque<CallPtr> control_;                                 ///< Waiting for a connection.
   std::deque<CallPtr> bulk_;
+  std::deque<CallPtr> unsure_;  ///< Chunks of which the server may have a part: to be asked about, then sent.
   std::set<std::pair<Deadline, CallPtr>> deadlines_;  ///< Of all calls that are not done.
   std::uint64_t last_number_ = 0;
   bool is_stopping_ = false;

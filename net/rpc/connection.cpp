@@ -172,17 +172,13 @@ awaitable<Result<void>> Connection::receive_request(wire::Head head) {
     co_return Result<void>();
   }
   COFFER_CO_TRY(request.header, co_await channel_.receive(head.header_bytes));
-  if (const std::uint64_t answer_bytes = answer_bytes_max(head.type, request.header); answer_bytes > 0) {
-    reserved += answer_bytes;
+  if (const std::uint64_t more_bytes = further_bytes_max(head.type, request.header); more_bytes > 0) {
+    reserved += more_bytes;
     co_await wait_for_room(reserved);
   }
   ++requests_in_flight_;
   bytes_in_flight_ += reserved;
-  if (head.type == Type::put_chunk) {
-    COFFER_CO_TRY(request.body, co_await channel_.receive_hashed(head.body_bytes, request.body_digest));
-  } else if (head.body_bytes > 0) {
-    COFFER_CO_TRY(request.body, co_await channel_.receive(head.body_bytes));
-  }
+  COFFER_CO_DO(co_await receive_body(request, head.body_bytes));
   if (phase_ == Phase::closing) co_return Result<void>();
   if (is_draining_) {
     const Error stopping{Fault::stopped, 0, "the server is stopping"};
@@ -196,6 +192,23 @@ awaitable<Result<void>> Connection::receive_request(wire::Head head) {
     co_await std::move(answering);
   } else {
     tasks_.start(std::move(answering));
+  }
+  co_return Result<void>();
+}
+
+awaitable<Result<void>> Connection::receive_body(Request& request, std::size_t bytes) {
+  if (request.type == Type::put_chunk && phase_ == Phase::open) {
+    const std::shared_ptr<Session> self = shared_from_this();
+    request.body_sink = handler_.body_of(self, request, bytes);
+  }
+  if (request.body_sink) {
+    Body* const sink = request.body_sink.get();
+    std::function<MutableByteView()> next = [sink] { return sink->room(); };
+    std::function<void(std::size_t)> came = [sink](std::size_t received) { sink->add(received); };
+    co_return co_await channel_.receive_into(bytes, std::move(next), std::move(came));
+  }
+  if (bytes > 0) {
+    COFFER_CO_TRY(request.body, co_await channel_.receive(bytes));
   }
   co_return Result<void>();
 }
@@ -223,7 +236,7 @@ awaitable<void> Connection::answer(std::uint64_t request_number, Request request
   }
   if (is_first) enter(Phase::open);
   OutFrame frame;
-  frame.type = wire::answer_to(type);
+  frame.type = reply->type == Type::error ? Type::error : wire::answer_to(type);
   frame.request = request_number;
   frame.header = std::move(reply->header);
   frame.body = std::move(reply->body);

@@ -42,6 +42,7 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   boost::asio::awaitable<Result<void>> shake_hands();
   boost::asio::awaitable<Result<void>> receive_requests();
   boost::asio::awaitable<Result<void>> receive_request(wire::Head head);
+  boost::asio::awaitable<Result<void>> receive_body(Request& request, std::size_t bytes);
   boost::asio::awaitable<void> answer(std::uint64_t request_number, Request request, std::uint64_t reserved_bytes);
   boost::asio::awaitable<void> wait_for_room(std::uint64_t bytes);
   boost::asio::awaitable<void> watch_deadlines();

@@ -7,11 +7,15 @@
 
 namespace coffer::rpc {
 
-std::uint64_t answer_bytes_max(wire::Type type, ByteView header) {
+std::uint64_t further_bytes_max(wire::Type type, ByteView header) {
   if (type == wire::Type::get_chunk) {
     const auto message = wire::parse<wire::GetChunk>(header);
     const std::uint64_t wanted = message ? message->bytes() : 0;
     return std::min<std::uint64_t>(wanted == 0 ? limits::kChunkSealedBytesMax : wanted, limits::kChunkSealedBytesMax);
+  }
+  if (type == wire::Type::put_chunk) {
+    const auto message = wire::parse<wire::PutChunk>(header);
+    return message ? std::min<std::uint64_t>(message->offset(), limits::kChunkSealedBytesMax) : 0;
   }
   if (type == wire::Type::get_commits) {
     const auto message = wire::parse<wire::GetCommits>(header);

@@ -8,8 +8,8 @@
 
 namespace coffer::rpc {
 
-/// Body bytes that the answer to a request may have, judged by its header: of get_chunk and get_commits what they ask
-/// for, else 0.
-std::uint64_t answer_bytes_max(wire::Type type, ByteView header);
+/// Bytes that a request may hold beyond its own header and body, judged by its header: of get_chunk and get_commits
+/// what they ask for, of put_chunk what it goes on from, else 0.
+std::uint64_t further_bytes_max(wire::Type type, ByteView header);
 
 }  // namespace coffer::rpc

@@ -63,11 +63,22 @@ class Session {
   std::optional<PeerIdentity> peer_;
 };
 
+/// Where the body of a request goes as it comes in, piece by piece. When the connection breaks before its end, the
+/// object goes with what it has.
+class Body {
+ public:
+  virtual ~Body() = default;
+  /// For the next bytes: not empty while any are missing.
+  virtual MutableByteView room() = 0;
+  /// The first `bytes` of room() have come.
+  virtual void add(std::size_t bytes) = 0;
+};
+
 struct Request {
   wire::Type type{};
   Bytes header;
-  Bytes body;
-  std::optional<crypto::Digest> body_digest;  ///< SHA-256 of a put_chunk's body, taken while it came in.
+  Bytes body;                       ///< Empty where the handler had its own place for it:
+  std::shared_ptr<Body> body_sink;  ///< What Handler::body_of() gave.
 };
 
 struct Reply {
@@ -79,9 +90,16 @@ struct Reply {
 class Handler {
  public:
   virtual ~Handler() = default;
+  /// Where the `body_bytes` of a put_chunk are to go, of which only the header is there; nullptr for Request::body.
+  /// Runs on the session's executor; must not block. What is wrong with the request is for handle() to say.
+  virtual std::shared_ptr<Body> body_of(const std::shared_ptr<Session>& /*session*/, const Request& /*request*/,
+                                        std::size_t /*body_bytes*/) {
+    return nullptr;
+  }
   /// Answers one request. Runs on the session's executor, concurrently with other requests of the same session except
   /// that hello and enroll are finished before the next one is read; must not block there. An Error becomes an error
-  /// frame; Fault::protocol, and any Error of hello or enroll, also ends the connection.
+  /// frame; Fault::protocol, and any Error of hello or enroll, also ends the connection. A Reply of Type::error says
+  /// more than an Error can, and ends nothing.
   virtual boost::asio::awaitable<Result<Reply>> handle(std::shared_ptr<Session> session, Request request) = 0;
   /// The connection is gone; on the session's executor, once for every session that handled anything. Requests may
   /// still be running: wake those that wait for something.

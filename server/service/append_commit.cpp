@@ -30,7 +30,7 @@ Answer append_commit(Call call) {
   auto work = [vault, client, quota_bytes, commit = std::move(call.request.body)] {
     return append(*vault, commit, client, quota_bytes);
   };
-  auto receipt = co_await on_disk(call.service.disk(), std::move(work));
+  auto receipt = co_await on_disk(call.disk(), std::move(work));
   if (!receipt) {
     log::warn("commit refused", {{"remote", call.session->remote()},
                                  {"client", call.connection->access().client.name},

@@ -31,7 +31,7 @@ Answer enroll(Call call) {
   COFFER_CO_TRY(wire::Enroll request, wire::parse<wire::Enroll>(call.request.header));
   const Parts& parts = call.service.parts();
   auto work = [&parts, request = std::move(request)] { return enrol(parts, request); };
-  COFFER_CO_TRY(const wire::EnrollDone done, co_await on_disk(call.service.disk(), std::move(work)));
+  COFFER_CO_TRY(const wire::EnrollDone done, co_await on_disk(call.disk(), std::move(work)));
   log::info("client enrolled",
             {{"remote", call.session->remote()}, {"client", done.client_name()}, {"vault", done.vault().name()}});
   co_return reply_to(call, done);

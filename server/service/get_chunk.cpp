@@ -41,7 +41,7 @@ Answer get_chunk(Call call) {
   COFFER_CO_TRY(const auto vault, vault_for(call, Use::read));
   const Range range{.offset = get.offset(), .bytes = get.bytes()};
   auto work = [vault, id, range] { return read(*vault->chunks, id, range); };
-  auto found = co_await on_disk(call.service.disk(), std::move(work));
+  auto found = co_await on_disk(call.disk(), std::move(work));
   if (!found) {
     if (found.error().fault == Fault::corrupt) {
       log::error("chunk damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}, {"what", found.error().what}});

@@ -40,7 +40,7 @@ Answer get_commits(Call call) {
   for (;;) {
     const auto waiter = vault->appended.enter(executor);
     auto work = [vault, first, from = get.from_seq(), bytes_max] { return vault->log->read(from, bytes_max, first); };
-    COFFER_CO_TRY(const oplog::Page page, co_await on_disk(call.service.disk(), std::move(work)));
+    COFFER_CO_TRY(const oplog::Page page, co_await on_disk(call.disk(), std::move(work)));
     const bool over =
         call.service.is_stopping() || call.connection->is_closed() || call.service.parts().clock.steady() >= deadline;
     if (!page.commits.empty() || page.head.seq >= get.from_seq() || over) co_return page_reply(call, page);

@@ -50,7 +50,7 @@ Answer hello(Call call) {
 
   Service& service = call.service;
   auto look = [&service, peer = *call.session->peer(), wanted] { return welcome(service, peer, wanted); };
-  COFFER_CO_TRY(Welcome welcome, co_await on_disk(service.disk(), std::move(look)));
+  COFFER_CO_TRY(Welcome welcome, co_await on_disk(call.disk(), std::move(look)));
 
   wire::HelloDone& done = welcome.done;
   done.set_version(wire::kVersion);
@@ -69,7 +69,7 @@ Answer hello(Call call) {
   auto look_again = [&service, connection = call.connection]() -> Result<bool> {
     return service.recheck(*connection) ? Result<bool>(true) : Error{Fault::offline, EAGAIN, "accounts unreadable"};
   };
-  COFFER_CO_DO(co_await on_disk(service.disk(), std::move(look_again)));
+  COFFER_CO_DO(co_await on_disk(call.disk(), std::move(look_again)));
   co_return reply_to(call, done);
 }
 

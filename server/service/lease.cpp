@@ -32,7 +32,7 @@ Answer acquire_lease(Call call) {
   auto work = [&accounts, vault, client, force = request.force()] {
     return acquire(accounts, *vault->log, client, force);
   };
-  COFFER_CO_TRY(const Outcome outcome, co_await on_disk(call.service.disk(), std::move(work)));
+  COFFER_CO_TRY(const Outcome outcome, co_await on_disk(call.disk(), std::move(work)));
   wire::AcquireLeaseDone done;
   done.set_granted(outcome.lease.granted);
   done.set_epoch(outcome.lease.epoch);
@@ -46,7 +46,7 @@ Answer renew_lease(Call call) {
   COFFER_CO_TRY(const auto vault, vault_for(call, Use::write));
   const object::ClientId client = call.connection->access().client.id;
   auto work = [vault, client, epoch = request.epoch()] { return vault->log->renew_lease(client, epoch); };
-  COFFER_CO_TRY(const auto ttl, co_await on_disk(call.service.disk(), std::move(work)));
+  COFFER_CO_TRY(const auto ttl, co_await on_disk(call.disk(), std::move(work)));
   wire::RenewLeaseDone done;
   done.set_ttl_ms(static_cast<std::uint32_t>(ttl.count()));
   co_return reply_to(call, done);
@@ -57,7 +57,7 @@ Answer release_lease(Call call) {
   COFFER_CO_TRY(const auto vault, vault_for(call, Use::write));
   const object::ClientId client = call.connection->access().client.id;
   auto work = [vault, client, epoch = request.epoch()] { return vault->log->release_lease(client, epoch); };
-  COFFER_CO_DO(co_await on_disk(call.service.disk(), std::move(work)));
+  COFFER_CO_DO(co_await on_disk(call.disk(), std::move(work)));
   co_return reply_to(call, wire::ReleaseLeaseDone());
 }
 

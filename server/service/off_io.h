@@ -6,7 +6,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <exception>
 #include <functional>
@@ -15,25 +14,27 @@
 #include <utility>
 
 #include "common/base/result.h"
+#include "server/service/disk_threads.h"
 
 namespace coffer::service {
 
 template <class T>
 using Done = std::function<void(Result<T>)>;
 
-/// Calls `start` on the pool, and goes on with what it gives to its Done, at once or later, from any thread; it calls
-/// the Done exactly once and does not throw afterwards. What `start` throws is Fault::local_io.
+/// Calls `start` on a disk thread when it is its client's turn, and goes on with what it gives to its Done, at once or
+/// later, from any thread; it calls the Done exactly once and does not throw afterwards. What `start` throws is
+/// Fault::local_io.
 template <class T>
-boost::asio::awaitable<Result<T>> off_io(boost::asio::thread_pool& pool, std::function<void(Done<T>)> start) {
+boost::asio::awaitable<Result<T>> off_io(DiskTurn turn, std::function<void(Done<T>)> start) {
   namespace asio = boost::asio;
-  auto initiate = [&pool](auto handler, std::function<void(Done<T>)> work) {
+  auto initiate = [turn](auto handler, std::function<void(Done<T>)> work) {
     auto executor = asio::get_associated_executor(handler);
     auto shared = std::make_shared<decltype(handler)>(std::move(handler));
     Done<T> done = [executor, shared](Result<T> result) {
       auto resume = [shared, result = std::move(result)]() mutable { std::move (*shared)(std::move(result)); };
       asio::post(executor, std::move(resume));
     };
-    asio::post(pool, [work = std::move(work), done = std::move(done)] {
+    turn.threads.run(turn.who, [work = std::move(work), done = std::move(done)] {
       try {
         work(done);
       } catch (const std::exception& e) {
@@ -46,14 +47,14 @@ boost::asio::awaitable<Result<T>> off_io(boost::asio::thread_pool& pool, std::fu
                                                                                            std::move(start));
 }
 
-/// Runs `work`, which returns a Result, on the pool.
+/// Runs `work`, which returns a Result, on a disk thread.
 template <class Work>
-auto on_disk(boost::asio::thread_pool& pool, Work work)
+auto on_disk(DiskTurn turn, Work work)
     -> boost::asio::awaitable<Result<typename std::invoke_result_t<Work>::value_type>> {
   using T = typename std::invoke_result_t<Work>::value_type;
   auto shared = std::make_shared<Work>(std::move(work));
   std::function<void(Done<T>)> start = [shared](const Done<T>& done) { done((*shared)()); };
-  return off_io<T>(pool, std::move(start));
+  return off_io<T>(turn, std::move(start));
 }
 
 }  // namespace coffer::service

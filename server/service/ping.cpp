@@ -15,7 +15,7 @@ Answer ping(Call call) {
     COFFER_DO(describe(vaults, grant, vault));
     return vault;
   };
-  COFFER_CO_TRY(*done.mutable_vault(), co_await on_disk(call.service.disk(), std::move(work)));
+  COFFER_CO_TRY(*done.mutable_vault(), co_await on_disk(call.disk(), std::move(work)));
   co_return reply_to(call, done);
 }
 

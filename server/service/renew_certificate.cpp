@@ -27,7 +27,7 @@ Answer renew_certificate(Call call) {
   const Parts& parts = call.service.parts();
   auto work = [&parts, client = call.connection->access().client, old = call.session->peer()->fingerprint,
                csr = request.csr()] { return renew(parts, client, old, csr); };
-  COFFER_CO_TRY(const auto done, co_await on_disk(call.service.disk(), std::move(work)));
+  COFFER_CO_TRY(const auto done, co_await on_disk(call.disk(), std::move(work)));
   log::info("certificate renewed",
             {{"remote", call.session->remote()}, {"client", call.connection->access().client.name}});
   co_return reply_to(call, done);

@@ -4,6 +4,16 @@
 
 namespace coffer::service {
 
+DiskTurn Call::disk() const {
+  object::ClientId who = connection->access().client.id;
+  if (!connection->has_begun() && session->peer()) {
+    // At hello the accounts have not said who it is: the certificate stands for its client.
+    const ByteView fingerprint = ByteView(session->peer()->fingerprint).first<object::ClientId::kSize>();
+    if (const auto stand_in = object::ClientId::from(fingerprint)) who = *stand_in;
+  }
+  return {service.disk(), who};
+}
+
 Result<std::shared_ptr<OpenVault>> vault_for(const Call& call, Use use) {
   auto vault = call.connection->vault();
   if (vault == nullptr) return Error{Fault::refused, EINVAL, "this connection uses no vault"};

@@ -19,6 +19,9 @@ struct Call {
   std::shared_ptr<rpc::Session> session;
   std::shared_ptr<Connection> connection;
   rpc::Request request;
+
+  /// Work of this client's; of strangers', who share one turn, where nobody is known.
+  DiskTurn disk() const;
 };
 
 using Answer = boost::asio::awaitable<Result<rpc::Reply>>;
@@ -26,6 +29,8 @@ using Answer = boost::asio::awaitable<Result<rpc::Reply>>;
 Answer hello(Call call);
 Answer have(Call call);
 Answer put_chunk(Call call);
+/// Where its body goes; only the request's header is there. What is wrong with it is put_chunk()'s to say.
+std::shared_ptr<rpc::Body> body_of_put_chunk(const Call& call, std::size_t body_bytes);
 Answer get_chunk(Call call);
 Answer verify_chunks(Call call);
 Answer append_commit(Call call);

@@ -9,9 +9,21 @@ namespace coffer::service {
 namespace asio = boost::asio;
 
 Service::Service(Parts parts, const ServiceOptions& options)
-    : parts_(parts), options_(options), disk_(options.disk_thread_count) {}
+    : parts_(parts),
+      options_(options),
+      partials_(std::make_shared<store::PartialChunks>(parts.clock, options.partials)),
+      disk_(options.disk_thread_count) {}
 
-Service::~Service() { disk_.join(); }
+Service::~Service() = default;
+
+std::shared_ptr<rpc::Body> Service::body_of(const std::shared_ptr<rpc::Session>& session, const rpc::Request& request,
+                                            std::size_t body_bytes) {
+  rpc::Request header_only;
+  header_only.type = request.type;
+  header_only.header = request.header;
+  const Call call{*this, session, connection_of(session), std::move(header_only)};
+  return body_of_put_chunk(call, body_bytes);
+}
 
 asio::awaitable<Result<rpc::Reply>> Service::handle(std::shared_ptr<rpc::Session> session, rpc::Request request) {
   auto connection = connection_of(session);
@@ -94,6 +106,7 @@ bool Service::recheck() {
 }
 
 void Service::end_expired() {
+  partials_->expire();
   const os::WallTime now = parts_.clock.now();
   for (const auto& connection : connections()) {
     const auto session = connection->session();

@@ -5,7 +5,6 @@
 #pragma once
 
 #include <atomic>
-#include <boost/asio/thread_pool.hpp>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -20,7 +19,9 @@
 #include "net/tls/certificate.h"
 #include "server/accounts/accounts.h"
 #include "server/service/connection.h"
+#include "server/service/disk_threads.h"
 #include "server/service/vault_set.h"
+#include "server/store/partial_chunks.h"
 
 namespace coffer::service {
 
@@ -32,6 +33,7 @@ struct ServiceOptions {
   /// Bytes of one vault that wait to be written before further ones wait with their senders.
   std::uint64_t queued_bytes_max = 48u << 20;
   unsigned disk_thread_count = 4;
+  store::PartialOptions partials{};
 };
 
 /// What the service stands on; all must outlive it.
@@ -52,6 +54,8 @@ class Service : public rpc::Handler {
 
   boost::asio::awaitable<Result<rpc::Reply>> handle(std::shared_ptr<rpc::Session> session,
                                                     rpc::Request request) override;
+  std::shared_ptr<rpc::Body> body_of(const std::shared_ptr<rpc::Session>& session, const rpc::Request& request,
+                                     std::size_t body_bytes) override;
   void closed(rpc::Session& session) override;
 
   /// Asks the accounts about every connection again: ends those of clients that were revoked or lost their grant,
@@ -59,7 +63,7 @@ class Service : public rpc::Handler {
   /// soon. Blocks for the disk; not on an io thread.
   bool recheck();
   bool recheck(Connection& connection);
-  /// Ends connections whose certificate has expired since they began.
+  /// Ends connections whose certificate has expired since they began, and lets go of parts of chunks that are too old.
   void end_expired();
   /// Ends what waits; further requests that would wait are answered at once.
   void stop();
@@ -67,7 +71,8 @@ class Service : public rpc::Handler {
   // For the requests.
   Parts& parts() { return parts_; }
   const ServiceOptions& options() const { return options_; }
-  boost::asio::thread_pool& disk() { return disk_; }
+  DiskThreads& disk() { return disk_; }
+  store::PartialChunks& partials() { return *partials_; }
   bool is_stopping() const { return stopping_; }
   /// Marks the connection as begun. Fault::offline where its client has too many connections already.
   Result<void> begin(Connection& connection, Access access, std::shared_ptr<OpenVault> vault);
@@ -78,7 +83,8 @@ class Service : public rpc::Handler {
 
   Parts parts_;
   const ServiceOptions options_;
-  boost::asio::thread_pool disk_;
+  const std::shared_ptr<store::PartialChunks> partials_;
+  DiskThreads disk_;
   std::atomic<bool> stopping_ = false;
   mutable Mutex mutex_;
   std::map<std::uint64_t, std::shared_ptr<Connection>> connections_ GUARDED_BY(mutex_);

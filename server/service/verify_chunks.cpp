@@ -24,7 +24,7 @@ Answer verify_chunks(Call call) {
   for (const object::ChunkId& id : ids) {
     if (call.connection->is_closed() || call.service.is_stopping()) co_return Error{Fault::stopped, 0, "stopping"};
     auto work = [vault, id] { return verify(*vault->chunks, id); };
-    COFFER_CO_TRY(const auto state, co_await on_disk(call.service.disk(), std::move(work)));
+    COFFER_CO_TRY(const auto state, co_await on_disk(call.disk(), std::move(work)));
     if (state == wire::VerifyChunksDone::DAMAGED)
       log::error("chunk damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
     done.add_states(state);

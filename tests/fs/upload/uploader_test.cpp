@@ -36,16 +36,20 @@ class FakeServer : public Remote {
     std::vector<rpc::HaveState> states;
     {
       const MutexLock lock(mutex_);
-      for (const object::ChunkId& id : ids) states.push_back({0, stored_.contains(id)});
+      for (const object::ChunkId& id : ids) {
+        const auto received = received_.find(id);
+        states.push_back({received == received_.end() ? 0 : received->second, stored_.contains(id)});
+      }
     }
     done(std::move(states));
   }
-  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes>, rpc::Deadline,
+  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes>, std::uint64_t offset, rpc::Deadline,
                  rpc::Done<rpc::PutChunkDone> done) override {
     std::optional<Error> error;
     {
       const MutexLock lock(mutex_);
       ++puts_[id];
+      last_offset_[id] = offset;
       if (!online_) error = Error{Fault::offline, ETIMEDOUT, "offline"};
       if (const auto bad = refusals_.find(id); bad != refusals_.end()) error = bad->second;
       if (all_refused_) error = all_refused_;
@@ -99,6 +103,16 @@ class FakeServer : public Remote {
     const auto found = puts_.find(id);
     return found == puts_.end() ? 0 : found->second;
   }
+  /// have() tells that so many bytes of the chunk are there.
+  void received(const object::ChunkId& id, std::uint64_t bytes) {
+    const MutexLock lock(mutex_);
+    received_[id] = bytes;
+  }
+  std::uint64_t last_offset_of(const object::ChunkId& id) const {
+    const MutexLock lock(mutex_);
+    const auto found = last_offset_.find(id);
+    return found == last_offset_.end() ? 0 : found->second;
+  }
   std::size_t stored_count() const {
     const MutexLock lock(mutex_);
     return stored_.size();
@@ -124,6 +138,8 @@ class FakeServer : public Remote {
   bool commit_before_chunk_ GUARDED_BY(mutex_) = false;
   std::set<object::ChunkId> stored_ GUARDED_BY(mutex_);
   std::map<object::ChunkId, unsigned> puts_ GUARDED_BY(mutex_);
+  std::map<object::ChunkId, std::uint64_t> received_ GUARDED_BY(mutex_);
+  std::map<object::ChunkId, std::uint64_t> last_offset_ GUARDED_BY(mutex_);
   std::map<object::ChunkId, Error> refusals_ GUARDED_BY(mutex_);
   std::optional<Error> all_refused_ GUARDED_BY(mutex_);
   std::optional<Error> commit_refusal_ GUARDED_BY(mutex_);
@@ -238,6 +254,26 @@ TEST_F(UploaderTest, SendsNothingThatIsStoredASecondTimeAfterARestart) {
   for (const object::ChunkId& id : file.chunks) EXPECT_EQ(server_.puts_of(id), before[id]);
   EXPECT_EQ(uploader_->progress().chunks_skipped, 5);
   EXPECT_EQ(uploader_->progress().chunks_sent, 0);
+}
+
+// Claim: what the server has of a chunk, from an earlier process or after a NACK, is not sent again; what it cannot
+// have of it is no offset.
+TEST_F(UploaderTest, GoesOnWithAChunkFromWhereTheServerHasIt) {
+  const File file = add_file("file", 2);
+  server_.received(file.chunks[0], 70'000);
+  server_.received(file.chunks[1], 7'000'000);
+  start();
+  ASSERT_TRUE(uploader_->wait_all_committed(in(20s), {}));
+  EXPECT_EQ(server_.last_offset_of(file.chunks[0]), 70'000);
+  EXPECT_EQ(server_.last_offset_of(file.chunks[1]), 0);
+
+  uploader_->set_epoch(std::nullopt);
+  const File damaged = add_file("damaged", 1);
+  server_.received(damaged.chunks[0], 65'536);
+  server_.refuse(damaged.chunks[0], {Fault::corrupt, 0, "good up to byte 65536"});
+  uploader_->set_epoch(1);
+  ASSERT_TRUE(testing::eventually([&] { return server_.puts_of(damaged.chunks[0]) == 3; }));
+  EXPECT_EQ(server_.last_offset_of(damaged.chunks[0]), 65'536);
 }
 
 TEST_F(UploaderTest, WakesWhoWaitsForAFileAsSoonAsItIsCommitted) {

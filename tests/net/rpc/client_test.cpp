@@ -187,10 +187,36 @@ TEST_F(ClientAndServer, MapEachErrorToWhatCanBeDoneAboutIt) {
   const Error disk = told({Fault::local_io, EIO, "/srv/secret/path"});
   EXPECT_EQ(disk.fault, Fault::offline);
   EXPECT_THAT(disk.what, ::testing::Not(::testing::HasSubstr("secret")));
+  EXPECT_EQ(told({Fault::answer, 0, "nothing"}).fault, Fault::protocol) << "an answer that is none";
   handler.fail_next(Type::ping, {Fault::stopped, 0, "busy"});
   EXPECT_TRUE(ping()) << "asked again";
   EXPECT_EQ(told({Fault::protocol, 0, "header"}).fault, Fault::protocol);
   EXPECT_TRUE(ping()) << "on a new connection";
+}
+
+// Claim: a chunk that comes damaged is asked for again; after three times its reader is told, and nobody else waits.
+TEST_F(ClientAndServer, AskThreeTimesForAChunkThatComesDamaged) {
+  start_client();
+  const auto chunk = chunk_of(5000, 6);
+  ASSERT_TRUE(put(chunk));
+  handler.spoil_reads(2);
+  const auto good = get(id_of(*chunk));
+  ASSERT_TRUE(good) << good.error().what;
+  EXPECT_EQ(*good, *chunk);
+  EXPECT_EQ(handler.count(Type::get_chunk), 3u);
+  handler.spoil_reads(3);
+  const auto bad = get(id_of(*chunk));
+  ASSERT_FALSE(bad);
+  EXPECT_EQ(bad.error().fault, Fault::corrupt);
+  EXPECT_EQ(handler.count(Type::get_chunk), 6u);
+}
+
+TEST_F(ClientAndServer, ReadOnceTheServersDiskWorksAgain) {
+  start_client();
+  const auto chunk = chunk_of(5000, 6);
+  ASSERT_TRUE(put(chunk));
+  handler.fail_next(Type::get_chunk, {Fault::local_io, EIO, "disk"});
+  EXPECT_TRUE(get(id_of(*chunk)));
 }
 
 TEST_F(ClientAndServer, FailACommitWhoseReceiptIsNotTheServers) {

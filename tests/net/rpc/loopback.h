@@ -56,6 +56,8 @@ class MemoryHandler : public Handler {
   /// The next request of this type fails so.
   void fail_next(wire::Type type, Error error);
   void damage(const object::ChunkId& id);  ///< Flips a byte of what is kept.
+  /// So many answers to get_chunk come with a flipped byte, as from a machine with bad memory.
+  void spoil_reads(unsigned count);
   std::size_t held_count() const { return held_count_; }
   std::size_t held_count_max() const { return held_count_max_; }
   std::size_t closed_count() const { return closed_count_; }
@@ -79,6 +81,7 @@ class MemoryHandler : public Handler {
 
   mutable Mutex mutex_;
   std::map<object::ChunkId, Bytes> chunks_ GUARDED_BY(mutex_);
+  unsigned reads_to_spoil_ GUARDED_BY(mutex_) = 0;
   std::vector<Bytes> commits_ GUARDED_BY(mutex_);
   std::map<std::uint64_t, std::string> slots_ GUARDED_BY(mutex_);
   std::set<wire::Type> held_ GUARDED_BY(mutex_);

@@ -92,6 +92,11 @@ void MemoryHandler::damage(const object::ChunkId& id) {
   chunks_.at(id).front() ^= std::byte{1};
 }
 
+void MemoryHandler::spoil_reads(unsigned count) {
+  const MutexLock lock(mutex_);
+  reads_to_spoil_ = count;
+}
+
 std::size_t MemoryHandler::count(Type type) const {
   const MutexLock lock(mutex_);
   const auto found = counts_.find(type);
@@ -121,7 +126,7 @@ Reply reply_of(Type type, const Message& message, std::shared_ptr<const Bytes> b
 Result<Reply> MemoryHandler::put_chunk(const Request& request) {
   COFFER_TRY(const auto message, wire::parse<wire::PutChunk>(request.header));
   COFFER_TRY(const auto id, wire::parse_id<object::ChunkId>(message.id()));
-  if (object::ChunkId(*request.body_digest) != id) return Error{Fault::corrupt, 0, "chunk does not match its id"};
+  if (id_of(request.body) != id) return Error{Fault::corrupt, 0, "chunk does not match its id"};
   wire::PutChunkDone done;
   done.set_was_stored(!chunks_.emplace(id, request.body).second);
   return reply_of(request.type, done);
@@ -137,7 +142,12 @@ Result<Reply> MemoryHandler::get_chunk(const Request& request) {
   const std::size_t at = std::min<std::size_t>(message.offset(), found->second.size());
   const std::size_t rest = found->second.size() - at;
   const std::size_t bytes = message.bytes() == 0 ? rest : std::min<std::size_t>(message.bytes(), rest);
-  return reply_of(request.type, done, std::make_shared<Bytes>(copy_of(ByteView(found->second).subspan(at, bytes))));
+  auto body = std::make_shared<Bytes>(copy_of(ByteView(found->second).subspan(at, bytes)));
+  if (reads_to_spoil_ > 0 && !body->empty()) {
+    --reads_to_spoil_;
+    body->back() ^= std::byte{1};
+  }
+  return reply_of(request.type, done, std::move(body));
 }
 
 Result<Reply> MemoryHandler::append_commit(const Request& request) {

@@ -2,14 +2,10 @@
 #include <gmock/gmock.h>
 #include <openssl/ssl.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/connect.hpp>
 #include <cerrno>
 
-#include "net/rpc/channel.h"
-#include "net/rpc/task_group.h"
-#include "net/tls/stream.h"
 #include "tests/net/rpc/loopback.h"
+#include "tests/net/rpc/raw_peer.h"
 #include "tests/testing/eventually.h"
 
 namespace coffer::rpc {
@@ -20,86 +16,6 @@ using asio::awaitable;
 using namespace std::chrono_literals;
 using testing::eventually;
 using wire::Type;
-
-struct Frame {
-  wire::Head head;
-  Bytes header;
-};
-
-/// A peer without manners. Each call blocks.
-class RawPeer {
- public:
-  RawPeer(std::uint16_t port, Result<tls::Context> context)
-      : stream_(connected(port), std::move(context).value(), tls::Role::client, "127.0.0.1") {}
-
-  Result<void> handshake() { return run(stream_.handshake()); }
-  Result<void> send(ByteView bytes) {
-    const auto both = [](tls::Stream& stream, Bytes copy) -> awaitable<Result<void>> {
-      COFFER_CO_DO(co_await stream.write(copy));
-      co_return co_await stream.flush();
-    };
-    return run(both(stream_, copy_of(bytes)));
-  }
-  Result<void> send(Type type, std::uint64_t request, ByteView header = {}, ByteView body = {}) {
-    return send(wire::encode_frame(type, request, header, body));
-  }
-  Result<void> hello() {
-    wire::Hello message;
-    message.set_version_min(1);
-    message.set_version_max(1);
-    return send(Type::hello, 1, as_bytes(message.SerializeAsString()));
-  }
-  Result<Frame> receive() {
-    const auto whole = [](tls::Stream& stream) -> awaitable<Result<Frame>> {
-      Frame frame;
-      std::array<std::byte, wire::kHeadBytes> head;
-      COFFER_CO_DO(co_await stream.read(head));
-      COFFER_CO_TRY(frame.head, wire::decode_head(head));
-      frame.header.resize(frame.head.header_bytes);
-      COFFER_CO_DO(co_await stream.read(frame.header));
-      Bytes body(frame.head.body_bytes);
-      COFFER_CO_DO(co_await stream.read(body));
-      co_return frame;
-    };
-    return run(whole(stream_));
-  }
-  /// The next frame must be an error.
-  wire::Error receive_error() {
-    const Result<Frame> frame = receive();
-    if (!frame || frame->head.type != Type::error) {
-      ADD_FAILURE() << "no error frame: " << (frame ? "another type" : frame.error().what);
-      return {};
-    }
-    return wire::parse<wire::Error>(frame->header).value();
-  }
-  bool is_ended() {
-    Bytes one(1);
-    const auto read = run(stream_.read(one));
-    return !read;
-  }
-  tls::Stream& stream() { return stream_; }
-  asio::io_context& io() { return io_; }
-
- private:
-  asio::ip::tcp::socket connected(std::uint16_t port) {
-    asio::ip::tcp::socket socket(io_.get_executor());
-    socket.connect(asio::ip::tcp::endpoint(asio::ip::make_address("127.0.0.1"), port));
-    return socket;
-  }
-  template <class T>
-  Result<T> run(awaitable<Result<T>> task) {
-    Result<T> result = Error{Fault::stopped, 0, "did not end"};
-    const auto keep = [&result](awaitable<Result<T>> inner) -> awaitable<void> { result = co_await std::move(inner); };
-    TaskGroup tasks(io_.get_executor());
-    tasks.start(keep(std::move(task)));
-    io_.restart();
-    io_.run_for(20s);
-    return result;
-  }
-
-  asio::io_context io_;
-  tls::Stream stream_;
-};
 
 class ServerOf : public ::testing::Test {
  protected:
