@@ -49,6 +49,7 @@ Client::Client(const Stage& stage, std::string name, std::string vault) : stage_
   std::filesystem::create_directories(mountpoint());
   std::vector<std::string> invite = {"invite", name_};
   if (!vault.empty()) invite.insert(invite.end(), {"--vault", vault});
+  if (!stage_.client_address().empty()) invite.insert(invite.end(), {"--address", stage_.client_address()});
   const Finished invited = stage_.cofferd(invite);
   expect_done(invited, "cofferd invite");
   expect_done(

@@ -72,12 +72,17 @@ class Stage {
   pid_t server_pid() const { return server_ ? server_->pid() : -1; }
   Finished cofferd(std::vector<std::string> arguments) const;
 
+  /// Clients that are enrolled from now on know the server by this HOST:PORT, such as a proxy's.
+  void reach_server_at(std::string address) { client_address_ = std::move(address); }
+  const std::string& client_address() const { return client_address_; }
+
   /// The client of that name, enrolled at the first call: for a vault of its own, or to join `vault` with its key file.
   Client& client(const std::string& name, const std::string& vault = "");
 
  private:
   TempDir folder_;
   std::string address_ = "127.0.0.1:0";
+  std::string client_address_;  // Empty: where it listens.
   std::unique_ptr<Process> server_;
   std::map<std::string, std::unique_ptr<Client>> clients_;
 };
