@@ -1,5 +1,4 @@
 // coffer umount: waits until all is committed, then unmounts.
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,6 +14,7 @@
 #include "fs/cli/terminal.h"
 #include "fs/control/control_client.h"
 #include "fs/ops/mount.h"
+#include "fs/ops/mountpoint.h"
 
 namespace coffer::cli {
 
@@ -74,8 +74,7 @@ Result<int> wait_for_end(const vault::VaultFolder& folder, bool now) {
 // is somebody's live mount, and not ours to take away.
 Result<int> clear_dead_mount(const std::string& mountpoint, const Result<vault::VaultFolder>& folder) {
   if (!is_mounted(mountpoint)) return Error{Fault::refused, EINVAL, "nothing is mounted at " + mountpoint};
-  struct stat found {};
-  if (::stat(mountpoint.c_str(), &found) == 0 || errno != ENOTCONN) {
+  if (!ops::is_dead_mount(mountpoint)) {
     if (!folder) return folder.error();
     return Error{
         Fault::refused, EBUSY,

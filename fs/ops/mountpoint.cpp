@@ -27,12 +27,6 @@ namespace {
 
 Error refused(int code, std::string what) { return {Fault::refused, code, std::move(what)}; }
 
-/// A FUSE mount whose process is gone answers every call with this.
-bool is_dead_mount(const std::string& path) {
-  struct stat st {};
-  return ::stat(path.c_str(), &st) != 0 && errno == ENOTCONN;
-}
-
 /// As /proc/self/mountinfo writes paths: a backslash and three octal digits for space, tab, newline and backslash.
 std::string unescaped(std::string_view text) {
   std::string path;
@@ -97,6 +91,13 @@ bool run_fusermount(const std::string& mountpoint, bool detach) {
 }
 
 }  // namespace
+
+// Not opened, because that would wake systemd where it waits to mount.
+bool is_dead_mount(const std::string& path) {
+  struct statx found {};
+  return ::statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &found) != 0 &&
+         errno == ENOTCONN;
+}
 
 Result<void> unmount(const std::string& mountpoint, bool detach) {
   if (::umount2(mountpoint.c_str(), UMOUNT_NOFOLLOW | (detach ? MNT_DETACH : 0)) == 0) return {};
