@@ -53,6 +53,7 @@ struct Context {
   bool follows_others;  ///< Someone else may change what the kernel caches.
   std::function<void()> on_ready;
   std::atomic<bool> is_ready{false};
+  std::atomic<int> device{-1};  ///< The descriptor of /dev/fuse, once it is mounted.
   Waiters waiters{};
   OwnThreads own_threads{};
   std::stop_source ending{};  ///< Requested when the mount is gone: nobody waits for answers any more.

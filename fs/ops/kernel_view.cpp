@@ -1,11 +1,15 @@
 #include "fs/ops/kernel_view.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <functional>
 #include <string>
+#include <thread>
+#include <utility>
 
 #include "common/base/log.h"
 
@@ -31,6 +35,16 @@ class Fd {
   int fd_;
 };
 
+/// Calls into our own mount belong here. `work` opens nothing but what it closes: the thread's descriptors are not
+/// those of the process.
+void away_from_the_device(Context& context, const std::function<void()>& work) {
+  std::thread([&] {
+    if (::unshare(CLONE_FILES) == 0) ::close(context.device);
+    const OwnThreads::Here here(context.own_threads);
+    work();
+  }).join();
+}
+
 bool is_inode(const Fd& fd, InodeId inode) {
   struct stat st {};
   return ::fstat(fd.get(), &st) == 0 && st.st_ino == inode.value();
@@ -54,51 +68,67 @@ int open_any(const Fd& root, const std::string& path) {
   return fd < 0 && errno == EACCES ? ::openat(root.get(), path.c_str(), O_WRONLY | kFlags) : fd;
 }
 
-Result<void> push_file(Context& context, const Fd& root, InodeId inode) {
-  for (int tries = 0; tries < kTriesMax; ++tries) {
-    const Result<std::string> path = context.file_system.path_of(inode);
-    if (!path) return {};  // No name any more: nothing of it is ever sent.
-    const Fd file(open_any(root, *path));
-    if (!file.is_open() && errno == EACCES) {
-      log::warn("pages_not_pushed", {{"inode", inode.value()}, {"why", "its mode lets nobody open it"}});
-      return {};
-    }
-    if (!file.is_open() || !is_inode(file, inode)) continue;
-    if (::fsync(file.get()) != 0) return os_error(errno, "fsync");
-    return {};
+Error no_root() { return {Fault::local_io, 0, "the mount cannot be opened"}; }
+
+/// False where `path` is not, or no longer, the inode's.
+Result<bool> push_path(const Context& context, const std::string& path, InodeId inode) {
+  const Fd root = open_root(context);
+  if (!root.is_open()) return no_root();
+  const Fd file(open_any(root, path));
+  if (!file.is_open() && errno == EACCES) {
+    log::warn("pages_not_pushed", {{"inode", inode.value()}, {"why", "its mode lets nobody open it"}});
+    return true;
   }
-  return Error{Fault::local_io, 0, "an open file cannot be opened for the barrier"};
+  if (!file.is_open() || !is_inode(file, inode)) return false;
+  if (::fsync(file.get()) != 0) return os_error(errno, "fsync");
+  return true;
+}
+
+Result<void> sync_all(const Context& context) {
+  const Fd root = open_root(context);
+  if (!root.is_open()) return no_root();
+  if (::syncfs(root.get()) != 0) return os_error(errno, "syncfs");
+  return {};
 }
 
 }  // namespace
 
 Result<void> push_kernel_pages(Context& context, const std::stop_token& stop) {
   if (context.file_system.options().read_only) return {};
-  const OwnThreads::Here here(context.own_threads);
-  const Fd root = open_root(context);
-  if (!root.is_open()) return Error{Fault::local_io, 0, "the mount cannot be opened"};
-  if (::syncfs(root.get()) != 0) return os_error(errno, "syncfs");
+  Result<void> synced;
+  away_from_the_device(context, [&] { synced = sync_all(context); });
+  COFFER_DO(std::move(synced));
   for (const InodeId inode : context.file_system.open_for_writing()) {
     if (stop.stop_requested()) return Error{Fault::stopped, 0, "interrupted"};
-    COFFER_DO(push_file(context, root, inode));
+    COFFER_DO(push_kernel_pages(context, inode));
   }
   return {};
 }
 
 Result<void> push_kernel_pages(Context& context, InodeId inode) {
-  const OwnThreads::Here here(context.own_threads);
-  const Fd root = open_root(context);
-  if (!root.is_open()) return Error{Fault::local_io, 0, "the mount cannot be opened"};
-  return push_file(context, root, inode);
+  for (int tries = 0; tries < kTriesMax; ++tries) {
+    const Result<std::string> path = context.file_system.path_of(inode);
+    if (!path) return {};  // No name any more: nothing of it is ever sent.
+    Result<bool> pushed = false;
+    away_from_the_device(context, [&] { pushed = push_path(context, *path, inode); });
+    if (!pushed) return std::move(pushed).error();
+    if (*pushed) return {};
+  }
+  return Error{Fault::local_io, 0, "an open file cannot be opened for the barrier"};
 }
 
 std::optional<std::uint64_t> kernel_size(Context& context, InodeId inode) {
-  const Fd root = open_root(context);
-  for (int tries = 0; tries < kTriesMax && root.is_open(); ++tries) {
+  for (int tries = 0; tries < kTriesMax; ++tries) {
     const Result<std::string> path = context.file_system.path_of(inode);
-    struct stat st {};
-    if (!path || ::fstatat(root.get(), path->c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
-    if (st.st_ino == inode.value()) return static_cast<std::uint64_t>(st.st_size);
+    if (!path) continue;
+    std::optional<std::uint64_t> size;
+    away_from_the_device(context, [&] {
+      const Fd root = open_root(context);
+      struct stat st {};
+      if (::fstatat(root.get(), path->c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_ino != inode.value()) return;
+      size = static_cast<std::uint64_t>(st.st_size);
+    });
+    if (size) return size;
   }
   return std::nullopt;
 }

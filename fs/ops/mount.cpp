@@ -100,6 +100,7 @@ Result<std::unique_ptr<Mount>> Mount::mount(files::FileSystem& file_system, cons
     return Error{Fault::refused, EACCES,
                  "mounting failed; /dev/fuse and fusermount3 (package fuse3) must be there and usable"};
   }
+  impl->context.device = fuse_session_fd(impl->session.session);
   impl->is_mounted = true;
   return std::unique_ptr<Mount>(new Mount(std::move(impl)));
 }
