@@ -34,7 +34,8 @@ Result<void> FileSystem::State::flush(InodeId inode) {
 }
 
 void FileSystem::State::hold(InodeId inode) {
-  if (open_files.set_held(inode)) tree.hold(inode, true);
+  open_files.set_held(inode);
+  tree.hold(inode, true);  // Also where it was: who waited for another file may have ended that.
 }
 
 void FileSystem::State::let_go(InodeId inode) {
@@ -156,7 +157,7 @@ Result<void> FileSystem::fsync(InodeId inode, std::stop_token stop) {
 
   if (std::optional<Error> failure = state_->open_files.take_failure(inode)) return *std::move(failure);
   COFFER_DO(state_->flush(inode));
-  state_->let_go_renamed(inode);
+  COFFER_DO(state_->tree.let_go_for(inode));
   COFFER_DO(state_->committer.seal_open_chunks());
   switch (state_->options.fsync) {
     case FsyncMode::local: return state_->durability.make_power_safe();

@@ -85,34 +85,23 @@ Result<void> FileSystem::rename(InodeId parent, std::string_view name, InodeId n
   const bool from_virtual = parent == kRootInode && name == kVirtualFolderName;
   const bool to_virtual = new_parent == kRootInode && new_name == kVirtualFolderName;
   if (from_virtual || to_virtual) return answer(EPERM);
+  const auto rename = [&] { return state_->tree.rename(parent, name, new_parent, new_name, mode); };
   if (mode == meta::RenameMode::replace) {
     const Result<Attributes> moved = state_->tree.lookup(parent, name);
     if (moved && state_->is_unflushed(moved->inode) && state_->tree.lookup(new_parent, new_name)) {
-      return state_->rename_unflushed(moved->inode, {parent, std::string(name)}, {new_parent, std::string(new_name)});
+      return state_->rename_unflushed(moved->inode, rename);
     }
   }
-  return state_->tree.rename(parent, name, new_parent, new_name, mode);
+  return rename();
 }
 
 // open, write, rename over the good file, close: the last one's flush lets go.
-Result<void> FileSystem::State::rename_unflushed(InodeId moved, const OpenFiles::Name& from,
-                                                 const OpenFiles::Name& to) {
-  const bool is_news = open_files.set_held(moved, {from, to});
-  if (is_news) tree.hold(moved, true);
-  Result<void> renamed = tree.rename(from.parent, from.name, to.parent, to.name, meta::RenameMode::replace);
+Result<void> FileSystem::State::rename_unflushed(InodeId moved, const std::function<Result<void>()>& rename) {
+  const bool is_news = open_files.set_held(moved);
+  tree.hold(moved, true);
+  Result<void> renamed = rename();
   if ((is_news && !renamed) || !is_unflushed(moved)) let_go(moved);  // Perhaps it was flushed meanwhile.
   return renamed;
-}
-
-void FileSystem::State::let_go_renamed(InodeId inode) {
-  for (const auto& [held, names] : open_files.held()) {
-    const bool is_waited_for = std::ranges::any_of(names, [&](const OpenFiles::Name& name) {
-      if (name.parent == inode) return true;
-      const Result<Attributes> meant = tree.lookup(name.parent, name.name);
-      return meant && meant->inode == inode;
-    });
-    if (is_waited_for) let_go(held);
-  }
 }
 
 Result<std::string> FileSystem::symlink_target(InodeId inode) {

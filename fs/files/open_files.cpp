@@ -74,11 +74,9 @@ void OpenFiles::clear_unflushed(InodeId inode) {
   if (const auto uses = uses_.find(inode); uses != uses_.end()) uses->second.is_unflushed = false;
 }
 
-bool OpenFiles::set_held(InodeId inode, const std::vector<Name>& names) {
+bool OpenFiles::set_held(InodeId inode) {
   const MutexLock lock(mutex_);
-  const auto [held, is_new] = held_.try_emplace(inode);
-  held->second.insert(held->second.end(), names.begin(), names.end());
-  return is_new;
+  return held_.insert(inode).second;
 }
 
 bool OpenFiles::clear_held(InodeId inode) {
@@ -88,15 +86,9 @@ bool OpenFiles::clear_held(InodeId inode) {
 
 std::vector<InodeId> OpenFiles::take_all_held() {
   const MutexLock lock(mutex_);
-  std::vector<InodeId> inodes;
-  for (const auto& [inode, names] : held_) inodes.push_back(inode);
+  std::vector<InodeId> inodes(held_.begin(), held_.end());
   held_.clear();
   return inodes;
-}
-
-std::vector<std::pair<InodeId, std::vector<OpenFiles::Name>>> OpenFiles::held() const {
-  const MutexLock lock(mutex_);
-  return {held_.begin(), held_.end()};
 }
 
 void OpenFiles::keep_failure(InodeId inode, Error error) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -45,16 +46,10 @@ class OpenFiles {
   void set_unflushed(InodeId inode);
   void clear_unflushed(InodeId inode);
 
-  /// A name that a commit cannot hold before the held inode is let go.
-  struct Name {
-    InodeId parent;
-    std::string name;
-  };
-  /// Whether Tree::hold() is on for the inode: set() and clear() say if that is news. `names` are those of a rename.
-  bool set_held(InodeId inode, const std::vector<Name>& names = {});
+  /// Whether Tree::hold() was called for the inode: set() and clear() say if that is news.
+  bool set_held(InodeId inode);
   bool clear_held(InodeId inode);
   std::vector<InodeId> take_all_held();
-  std::vector<std::pair<InodeId, std::vector<Name>>> held() const;
 
   /// A failure that nobody was told of yet; the newest counts.
   void keep_failure(InodeId inode, Error error);
@@ -72,7 +67,7 @@ class OpenFiles {
   std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
   std::unordered_map<HandleId, std::shared_ptr<const Handle>> handles_ GUARDED_BY(mutex_);
   std::unordered_map<InodeId, Uses> uses_ GUARDED_BY(mutex_);
-  std::unordered_map<InodeId, std::vector<Name>> held_ GUARDED_BY(mutex_);
+  std::unordered_set<InodeId> held_ GUARDED_BY(mutex_);
   std::unordered_map<InodeId, Error> failures_ GUARDED_BY(mutex_);
 };
 

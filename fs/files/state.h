@@ -1,6 +1,7 @@
 // What the parts of FileSystem share.
 #pragma once
 
+#include <functional>
 #include <string_view>
 
 #include "common/base/result.h"
@@ -45,9 +46,7 @@ struct FileSystem::State {
   /// Whether what programs have written to `inode` may be more than what is recorded of it.
   bool is_unflushed(InodeId inode) const { return open_files.is_unflushed(inode) || has_buffered(inode); }
   /// Tree::rename() of `moved`, which may not have all of its content yet and would replace another file.
-  Result<void> rename_unflushed(InodeId moved, const OpenFiles::Name& from, const OpenFiles::Name& to);
-  /// Someone waits until `inode` is committed: that goes before what rename_unflushed() holds back.
-  void let_go_renamed(InodeId inode);
+  Result<void> rename_unflushed(InodeId moved, const std::function<Result<void>()>& rename);
 };
 
 }  // namespace coffer::files

@@ -167,6 +167,13 @@ void Store::hold(InodeId inode, bool held) {
   }
 }
 
+Result<bool> Store::let_go_for(InodeId inode) {
+  if (held_.empty()) return false;
+  COFFER_TRY(const std::vector<InodeId> held, Drafting(*this).holding_back(inode));
+  for (const InodeId one : held) held_.erase(one);
+  return !held.empty();
+}
+
 Result<std::optional<Bytes>> Store::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal) {
   COFFER_TRY(const bool is_pending, connection_.any("SELECT 1 FROM pending"));
   if (is_pending) return Error{Fault::refused, 0, "a commit is pending"};

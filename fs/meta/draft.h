@@ -22,6 +22,8 @@ class Drafting {
   explicit Drafting(Store& store) : store_(store), connection_(store.connection_) {}
 
   Result<void> pick();
+  /// Held inodes that must be committed before `inode` is, or with it; instead of pick().
+  Result<std::vector<InodeId>> holding_back(InodeId inode);
   bool is_empty() const;
   /// Marks as in flight what was picked, picks the chunks to be released, and gives the draft.
   Result<Draft> write();

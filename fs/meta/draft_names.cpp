@@ -1,4 +1,6 @@
 // Names: all that may be ready are candidates, then those that break a rule are taken out until none does.
+#include <algorithm>
+
 #include "fs/meta/draft.h"
 #include "fs/meta/read.h"
 
@@ -143,6 +145,33 @@ Result<bool> Drafting::holds(const Unit& unit) {
     if (!empty) return false;
   }
   return true;
+}
+
+Result<std::vector<InodeId>> Drafting::holding_back(InodeId inode) {
+  std::vector<NameKey> names;
+  // Of a folder also the names in it, and of whatever it is the names that lead there.
+  COFFER_DO(for_each(connection_.query("SELECT parent, name FROM owed_name WHERE parent = ?1 UNION ALL "
+                                       "SELECT parent, name FROM owed_name WHERE base = ?1 AND base > 0 UNION ALL "
+                                       "SELECT parent, name FROM name WHERE ino = ?1",
+                                       inode),
+                     [&](const Rows& row) { names.emplace_back(row.u64(0), row.text(1)); }));
+  for (int depth = 0; !names.empty() && depth < read::kDepthMax; ++depth) {
+    std::vector<NameKey> above;
+    for (const NameKey& key : names) {
+      COFFER_DO(add_candidate(key));
+      Rows rows = connection_.query("SELECT parent, name FROM name WHERE ino = ?", key.first);
+      COFFER_TRY(const bool found, rows.step());
+      if (found) above.emplace_back(rows.u64(0), rows.text(1));
+    }
+    std::sort(above.begin(), above.end());
+    above.erase(std::unique(above.begin(), above.end()), above.end());
+    names = std::move(above);
+  }
+  std::vector<InodeId> held;
+  for (const auto& [key, candidate] : candidates_) {
+    if (store_.held_.contains(candidate.now)) held.push_back(candidate.now);
+  }
+  return held;
 }
 
 // R1: a name never leads to an inode whose committed state is not its present one: a rename comes after the data.

@@ -115,6 +115,8 @@ class Store {
 
   // draft.cpp, ack.cpp, apply.cpp
   void hold(InodeId inode, bool held);
+  /// Whether there was a hold to end.
+  Result<bool> let_go_for(InodeId inode);
   Result<std::optional<Bytes>> draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal);
   Result<std::optional<Bytes>> pending_commit();
   Result<void> commit_done(std::uint64_t seq, const object::CommitHash& hash);

@@ -324,6 +324,12 @@ void Tree::hold(InodeId inode, bool held) {
   if (!held) impl_->events.changed();
 }
 
+Result<void> Tree::let_go_for(InodeId inode) {
+  COFFER_TRY(const bool let_go, impl_->with_store([&](Store& store) { return store.let_go_for(inode); }));
+  if (let_go) impl_->events.changed();
+  return {};
+}
+
 Result<std::optional<Bytes>> Tree::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal) {
   return impl_->write([&](Store& store) { return store.draft_commit(seal); });
 }

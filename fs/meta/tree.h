@@ -153,6 +153,9 @@ class Tree {
   /// In memory: while true, the inode is not drafted, nor names that lead to it. For a file that was emptied by O_TRUNC
   /// and is not closed yet, so that an emptied file never replaces a good one.
   void hold(InodeId inode, bool held);
+  /// Someone waits until the inode is committed(): ends the holds of those that must be committed before it or with it,
+  /// as renames bind them.
+  Result<void> let_go_for(InodeId inode);
 
   /// Picks what is ready and calls `seal` with it inside the transaction (it must not call the Tree); the commit's
   /// bytes that it returns are kept as the pending commit. nullopt if nothing is ready. One pending commit at a time:

@@ -80,7 +80,12 @@ Result<void> Uploader::wait_committed(InodeId inode, Deadline deadline, std::sto
   if (already) return {};
   COFFER_DO(threads_->hooks.seal_open_chunks());
   COFFER_DO(threads_->tree.raise(inode));
-  return wait_until([&] { return threads_->tree.committed(inode); }, deadline, std::move(stop));
+  const auto is_committed = [&]() -> Result<bool> {
+    // Each time: another file may have been emptied meanwhile, and be bound to this one by renames.
+    COFFER_DO(threads_->tree.let_go_for(inode));
+    return threads_->tree.committed(inode);
+  };
+  return wait_until(is_committed, deadline, std::move(stop));
 }
 
 Result<void> Uploader::wait_all_committed(Deadline deadline, std::stop_token stop) {
