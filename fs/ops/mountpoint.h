@@ -12,8 +12,8 @@ namespace coffer::ops {
 /// that says what to do.
 Result<std::string> prepare_mountpoint(const std::string& mountpoint);
 
-/// Whether a FUSE mount is there whose process is gone: it answers every call with ENOTCONN, but for attributes that the
-/// kernel still remembers.
+/// Whether a FUSE mount is there whose process is gone: it answers every call with ENOTCONN, but for attributes that
+/// the kernel still remembers.
 bool is_dead_mount(const std::string& path);
 
 }  // namespace coffer::ops
