@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/log.h"
+#include "common/db/page_sums.h"
 #include "common/db/sqlite_error.h"
 
 namespace coffer::db {
@@ -46,6 +47,7 @@ Result<void> configure(Database& db, const Options& options) {
   COFFER_DO(db.execute(("PRAGMA cache_size=-" + std::to_string(options.cache_kib)).c_str()));
   COFFER_DO(db.execute(sync_pragma(options.sync)));
   if (options.read_only) return db.execute("PRAGMA query_only=ON");
+  reserve_page_sums(db.handle());
   return db.execute("PRAGMA journal_mode=WAL");
 }
 
@@ -57,7 +59,9 @@ Result<std::int64_t> one_integer(Database& db, const char* sql) {
 }
 
 /// A table or column that is not there is the file's fault where the statement fits our schema.
-bool is_schema_damage(sqlite3* db) { return std::string_view(sqlite3_errmsg(db)).starts_with("no such "); }
+bool is_schema_damage(sqlite3* db) {
+  return std::string_view(sqlite3_errmsg(db)).find("syntax error") == std::string_view::npos;
+}
 
 }  // namespace
 
@@ -65,7 +69,7 @@ Result<Database> Database::open(const std::string& path, const Options& options)
   if (!options.read_only && path != ":memory:") COFFER_DO(make_private_file(path));
   const int flags = SQLITE_OPEN_NOMUTEX | (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
   sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, nullptr);
+  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, page_sums_vfs());
   Database db(handle);  // Even a failed open leaves something to close.
   if (code != SQLITE_OK) return sqlite_error(handle, code).in("open database");
   COFFER_DO(configure(db, options));

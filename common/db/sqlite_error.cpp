@@ -11,7 +11,8 @@ Error sqlite_error(sqlite3* db, int code) {
   const std::string what = std::string("sqlite: ") + sqlite3_errstr(code) + " (" + std::to_string(code) + ")";
   const int primary = code & 0xff;
   if (primary == SQLITE_FULL) return {Fault::full, ENOSPC, what};
-  if (primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB) return {Fault::corrupt, 0, what};
+  const bool is_damage = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || code == SQLITE_IOERR_DATA;
+  if (is_damage) return {Fault::corrupt, 0, what};
   const int system = db != nullptr && primary == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
   // SQLite knows only ENOSPC as a full disk.
   return {system == EDQUOT ? Fault::full : Fault::local_io, system, what};
