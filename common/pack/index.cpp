@@ -134,6 +134,11 @@ Result<void> Index::forget_pack(std::uint64_t pack) {
   return transaction.commit();
 }
 
+Result<void> Index::forget_row(std::uint64_t pack, std::uint64_t offset) {
+  const MutexLock lock(writing_mutex_);
+  return delete_->bind(1, as_signed(pack)).bind(2, as_signed(offset)).run();
+}
+
 Result<std::vector<Location>> Index::removals() {
   COFFER_TRY(db::Statement statement, writer_.prepare("SELECT pack, offset, bytes FROM removals"));
   std::vector<Location> locations;

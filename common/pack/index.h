@@ -41,9 +41,9 @@ struct IndexChange {
   std::map<std::uint64_t, std::uint64_t> scanned;
 };
 
-/// find(), rows() and scanned() are thread-safe and wait for no fsync: they have a connection of their own. apply() and
-/// finish_removals() are thread-safe and wait for each other. All else is for one thread, before others use the index.
-/// Fault::corrupt means that the index is damaged and wants to be made anew.
+/// find(), rows() and scanned() are thread-safe and wait for no fsync: they have a connection of their own. apply(),
+/// forget_row() and finish_removals() are thread-safe and wait for each other. All else is for one thread, before
+/// others use the index. Fault::corrupt means that the index is damaged and wants to be made anew.
 class Index {
  public:
   static Result<std::unique_ptr<Index>> open(const std::string& folder);
@@ -59,6 +59,8 @@ class Index {
   /// Forgets rows of `pack` at and beyond `offset`, and lowers what was scanned to it.
   Result<void> forget_from(std::uint64_t pack, std::uint64_t offset);
   Result<void> forget_pack(std::uint64_t pack);
+  /// As apply(), of one row whose record is not where it says.
+  Result<void> forget_row(std::uint64_t pack, std::uint64_t offset);
   /// Removals that were decided on, and perhaps not carried out.
   Result<std::vector<Location>> removals();
   Result<void> finish_removals(const std::vector<Location>& done, const std::vector<std::uint64_t>& deleted_packs);

@@ -30,6 +30,12 @@ Result<Bytes> read_stored(os::File& file, std::uint64_t record_offset, std::uint
   return payload;
 }
 
+/// A pack that is gone took its chunks with it, and no others.
+Error pack_error(Error error) {
+  if (error.code == ENOENT) error = {Fault::corrupt, EIO, std::move(error.what)};
+  return std::move(error).in("the chunk's pack");
+}
+
 }  // namespace
 
 PackStore::PackStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -42,7 +48,7 @@ PackStore::~PackStore() {
 Result<std::unique_ptr<PackStore>> PackStore::open(os::Disk& disk, std::string folder, const PackOptions& options) {
   COFFER_DO(disk.make_folder(folder));
   COFFER_TRY(FolderLock lock, FolderLock::take(folder));
-  auto state = std::make_unique<State>(options, std::move(lock));
+  auto state = std::make_unique<State>(disk, folder, options, std::move(lock));
   state->files = std::make_unique<PackFiles>(disk, folder);
   ScanReport report;
   COFFER_TRY(state->index, open_index(disk, folder, *state->files, report));
@@ -175,8 +181,9 @@ Result<Bytes> PackStore::State::read_at(const object::ChunkId& id, const ReadPar
 
 Result<Bytes> PackStore::read(const object::ChunkId& id) {
   return state_->read_at(id, [&](State& state, const Location& at) -> Result<Bytes> {
-    COFFER_TRY(const std::shared_ptr<os::File> file, state.files->get(at.pack));
-    COFFER_TRY(Bytes bytes, read_stored(*file, at.offset, at.bytes));
+    const Result<std::shared_ptr<os::File>> file = state.files->get(at.pack);
+    if (!file) return pack_error(file.error());
+    COFFER_TRY(Bytes bytes, read_stored(**file, at.offset, at.bytes));
     if (crypto::sha256(bytes) != id.array()) return Error{Fault::corrupt, EIO, "chunk does not match its id"};
     return bytes;
   });
@@ -185,8 +192,9 @@ Result<Bytes> PackStore::read(const object::ChunkId& id) {
 Result<Bytes> PackStore::read_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes) {
   return state_->read_at(id, [&](State& state, const Location& at) -> Result<Bytes> {
     if (offset > at.bytes || bytes > at.bytes - offset) return Error{Fault::corrupt, EIO, "range is not in the chunk"};
-    COFFER_TRY(const std::shared_ptr<os::File> file, state.files->get(at.pack));
-    return read_stored(*file, at.offset + offset, bytes);
+    const Result<std::shared_ptr<os::File>> file = state.files->get(at.pack);
+    if (!file) return pack_error(file.error());
+    return read_stored(**file, at.offset + offset, bytes);
   });
 }
 
@@ -196,16 +204,20 @@ Result<void> PackStore::remove(const object::ChunkId& id) {
     COFFER_DO(state_->check_working());
     COFFER_TRY(const std::optional<Location> at, state_->locate(id));
     if (!at) return {};
-    const MutexLock lock(state_->table_mutex);
-    state_->pending.erase(id);
-    state_->leaving.emplace(id, *at);
-    state_->leaving_bytes += at->bytes;
-    state_->live[at->pack] -= 1;
-    state_->chunk_count -= 1;
-    state_->stored_bytes -= at->bytes;
-    state_->changes += 1;
+    state_->leave(id, *at);
   }
   return state_->sync_if_much_waits(false);
+}
+
+void PackStore::State::leave(const object::ChunkId& id, const Location& at) {
+  const MutexLock lock(table_mutex);
+  pending.erase(id);
+  leaving.emplace(id, at);
+  leaving_bytes += at.bytes;
+  live[at.pack] -= 1;
+  chunk_count -= 1;
+  stored_bytes -= at.bytes;
+  changes += 1;
 }
 
 std::uint64_t PackStore::chunk_count() const {

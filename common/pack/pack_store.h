@@ -28,6 +28,16 @@ struct StoredChunk {
   std::uint32_t bytes;
 };
 
+/// Where a walk over all chunks stands, in the order in which they lie on the disk.
+struct Place {
+  std::uint64_t pack = 0;
+  std::uint64_t offset = 0;
+  friend bool operator==(const Place&, const Place&) = default;
+};
+
+/// What has become of a chunk.
+enum class Soundness { good, absent, damaged };
+
 /// What one walk over the packs found.
 struct ScanReport {
   std::uint64_t chunks = 0;
@@ -60,7 +70,7 @@ class PackStore {
   /// The chunk's length where it is there (appended, perhaps not synced).
   Result<std::optional<std::uint32_t>> find(const object::ChunkId& id);
   /// The bytes as stored, checked against their id: Fault::corrupt on a mismatch, and where the disk cannot read them
-  /// (EIO). Absent: answer(ENOENT).
+  /// (EIO) or has lost their pack. Absent: answer(ENOENT).
   Result<Bytes> read(const object::ChunkId& id);
   /// The same without the check, for ranges: `offset + bytes` within the chunk (else Fault::corrupt).
   Result<Bytes> read_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes);
@@ -68,6 +78,14 @@ class PackStore {
   /// given back (hole punching; a pack without chunks is deleted), after a crash before that it may be there again,
   /// whole. Calls sync() by itself when 64 MiB wait for it.
   Result<void> remove(const object::ChunkId& id);
+
+  /// Reads the chunk and compares it with its id. A damaged one is set aside: its bytes are kept in
+  /// `folder`/quarantine, for a person to look at, and the chunk is absent from then on, so that a good copy can be
+  /// appended.
+  Result<Soundness> examine(const object::ChunkId& id);
+  /// At most `count_max` chunks from `from` on, which moves behind the last one. Chunks that were never synced are not
+  /// among them. None: that was all.
+  Result<std::vector<StoredChunk>> chunks_from(Place& from, std::size_t count_max);
 
   /// Calls `each` for every chunk that is there, in no order; stops at its first Error. Chunks that come or go
   /// meanwhile may be among them or not. `each` may call this store.

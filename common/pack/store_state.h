@@ -35,8 +35,11 @@ struct CurrentPack {
 };
 
 struct PackStore::State {
-  State(PackOptions given, FolderLock taken) : options(given), folder_lock(std::move(taken)) {}
+  State(os::Disk& its_disk, std::string its_folder, PackOptions given, FolderLock taken)
+      : disk(its_disk), folder(std::move(its_folder)), options(given), folder_lock(std::move(taken)) {}
 
+  os::Disk& disk;
+  const std::string folder;
   const PackOptions options;
   const FolderLock folder_lock;
   std::unique_ptr<PackFiles> files;
@@ -88,6 +91,13 @@ struct PackStore::State {
   /// Makes sure that `writing` has room for a record; true if that closed a pack.
   Result<bool> make_room(std::uint64_t record_bytes) REQUIRES(write_mutex);
   Result<void> write_record(const object::ChunkId& id, ByteView bytes) REQUIRES(write_mutex);
+  /// From now on it is told as absent; the next flush takes it out of the index and its pack.
+  void leave(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
+  /// Keeps what can be read of a damaged record in the folder of those, and mends its header, so that the record can
+  /// be marked as removed. False where something else lies there.
+  Result<bool> keep_aside(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
+  /// Takes the chunk out of the index alone.
+  Result<void> forget(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
 
  private:
   struct Snapshot;

@@ -1,5 +1,6 @@
 // Group commit: how what was appended and removed gets to stable storage and into the index.
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "common/base/log.h"
@@ -143,7 +144,10 @@ void PackStore::State::give_space_back(const std::vector<Entry>& removed) {
 Result<void> PackStore::State::carry_out(const std::vector<Entry>& removed) {
   removal_round.fetch_add(1);
   const std::vector<std::uint64_t> empty = packs_without_chunks(removed);
-  for (const std::uint64_t pack : empty) COFFER_DO(files->remove(pack));
+  for (const std::uint64_t pack : empty) {
+    Result<void> deleted = files->remove(pack);
+    if (!deleted && deleted.error().code != ENOENT) return deleted;  // Else it was lost, and its chunks set aside.
+  }
   if (!empty.empty()) COFFER_DO(files->sync_folder());
   std::vector<Location> done;
   for (const Entry& entry : removed) done.push_back(entry.at);

@@ -1,0 +1,104 @@
+#include <filesystem>
+
+#include "tests/common/pack/chunks.h"
+
+namespace coffer::pack {
+namespace {
+
+using testing::TempDir;
+
+std::uint64_t record_at(std::size_t index) { return kPackHeaderBytes + index * (kRecordHeaderBytes + 300); }
+
+/// A store with three synced chunks of 300 bytes.
+struct Three {
+  Three() { open(); }
+  void open() {
+    store = open_store(dir.path());
+    append_all(*store, chunks);
+    EXPECT_TRUE(store->sync());
+  }
+  TempDir dir{testing::in_memory()};
+  std::vector<Chunk> chunks = random_chunks(3);
+  std::unique_ptr<PackStore> store;
+};
+
+// Claim: wherever in its record a bit was flipped, payload or header, the chunk is set aside, a good copy can take its
+// place, and nothing of the damage is left for check(); the other chunks are whole all the time.
+TEST(PackExamine, SetsADamagedChunkAsideAndLetsAGoodCopyTakeItsPlace) {
+  for (const std::uint64_t offset : {0u, 10u, 36u, 44u, 48u, 200u, 347u}) {
+    SCOPED_TRACE(offset);
+    Three three;
+    PackStore& store = *three.store;
+    const Chunk& chunk = three.chunks[1];
+    flip_byte(first_pack(three.dir.path()), record_at(1) + offset);
+    const bool is_payload = offset >= kRecordHeaderBytes;
+    EXPECT_EQ(*store.examine(chunk.id), is_payload ? Soundness::damaged : Soundness::good);
+    if (!is_payload) continue;  // The index knows where the payload lies; check() names the header.
+    EXPECT_TRUE(is_absent(store, chunk));
+    EXPECT_EQ(*store.examine(chunk.id), Soundness::absent);
+    EXPECT_EQ(file_bytes(three.dir.path().string() + "/quarantine/" + chunk.id.hex()).size(), 300u);
+    EXPECT_TRUE(store.check(true)->damage.empty());
+    append_all(store, {chunk});
+    EXPECT_TRUE(is_whole(store, chunk));
+    EXPECT_TRUE(is_whole(store, three.chunks[0]));
+    EXPECT_TRUE(is_whole(store, three.chunks[2]));
+    three.store.reset();
+    EXPECT_EQ(PackStore::rebuild_index(os::real_disk(), three.dir.path())->chunks, 3u);
+    three.store = open_store(three.dir.path());
+    EXPECT_TRUE(is_whole(*three.store, chunk));
+    EXPECT_TRUE(three.store->check(true)->bad.empty());
+  }
+}
+
+// Claim: header and payload both bad: set aside, the header is written anew as removed, and no search is needed later.
+TEST(PackExamine, MendsTheHeaderOfWhatItSetsAside) {
+  Three three;
+  flip_byte(first_pack(three.dir.path()), record_at(1) + 3);
+  flip_byte(first_pack(three.dir.path()), record_at(1) + 100);
+  EXPECT_EQ(*three.store->examine(three.chunks[1].id), Soundness::damaged);
+  three.store.reset();
+  const auto report = PackStore::rebuild_index(os::real_disk(), three.dir.path());
+  EXPECT_EQ(report->chunks, 2u);
+  EXPECT_TRUE(report->damage.empty());
+}
+
+// Claim: a pack that is gone or cut short makes its chunks absent, not the store unusable.
+TEST(PackExamine, TakesTheChunksOfALostPackForDamaged) {
+  for (const bool is_gone : {true, false}) {
+    Three three;
+    const std::string pack = first_pack(three.dir.path());
+    three.store.reset();
+    three.store = open_store(three.dir.path(), os::real_disk(), {.pack_bytes_max = 1});  // What comes begins a pack.
+    const Chunk later = random_chunk(77);
+    append_all(*three.store, {later});
+    ASSERT_TRUE(three.store->sync());
+    three.store.reset();
+    if (is_gone) std::filesystem::remove(pack);  // While it is open, its descriptor still reads it.
+    three.store = open_store(three.dir.path());
+    if (!is_gone) std::filesystem::resize_file(pack, record_at(1) + 60);
+    for (const Chunk& chunk : three.chunks) {
+      const Soundness found = *three.store->examine(chunk.id);
+      EXPECT_EQ(found == Soundness::good, !is_gone && chunk.id == three.chunks[0].id);
+    }
+    append_all(*three.store, three.chunks);
+    ASSERT_TRUE(three.store->sync());
+    for (const Chunk& chunk : three.chunks) EXPECT_TRUE(is_whole(*three.store, chunk));
+    EXPECT_TRUE(is_whole(*three.store, later));
+    three.store.reset();
+    three.store = open_store(three.dir.path());
+    for (const Chunk& chunk : three.chunks) EXPECT_TRUE(is_whole(*three.store, chunk));
+  }
+}
+
+TEST(PackExamine, WalksTheChunksInTheOrderOfTheDisk) {
+  Three three;
+  Place place;
+  EXPECT_EQ(three.store->chunks_from(place, 2)->back().id, three.chunks[1].id);
+  const auto rest = three.store->chunks_from(place, 2);
+  ASSERT_EQ(rest->size(), 1u);
+  EXPECT_EQ(rest->front().id, three.chunks[2].id);
+  EXPECT_TRUE(three.store->chunks_from(place, 2)->empty());
+}
+
+}  // namespace
+}  // namespace coffer::pack
