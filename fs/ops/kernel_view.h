@@ -7,9 +7,10 @@
 //
 // Both calls go through the mount and wait for its answers: never on a thread that answers the kernel, and never on one
 // that holds /dev/fuse. A thread that waits in the kernel for its own process's answer cannot be killed (Linux 6.18,
-// request_wait_answer()), and a process that was killed closes /dev/fuse with its last thread: it would stay for good, with
-// the home's lock, and every program in the mount with it. So each call has a thread with a table of descriptors of its
-// own, without that one: kill -9 takes the others, the kernel ends the connection, and what the thread waits for fails.
+// request_wait_answer()), and a process that was killed closes /dev/fuse with its last thread: it would stay for good,
+// with the home's lock, and every program in the mount with it. So each call has a thread with a table of descriptors
+// of its own, without that one: kill -9 takes the others, the kernel ends the connection, and what the thread waits for
+// fails.
 #pragma once
 
 #include <cstdint>

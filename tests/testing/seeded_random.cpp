@@ -6,6 +6,11 @@
 
 namespace coffer::testing {
 
+void SeededRandom::seed(std::uint64_t seed) {
+  const MutexLock lock(mutex_);
+  engine_.seed(seed);
+}
+
 void SeededRandom::fill(MutableByteView into) {
   const MutexLock lock(mutex_);
   while (!into.empty()) {

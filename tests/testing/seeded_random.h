@@ -15,6 +15,9 @@ class SeededRandom : public os::Random {
  public:
   explicit SeededRandom(std::uint64_t seed) : engine_(seed) {}
 
+  /// Begins anew, as if it had been made with `seed`.
+  void seed(std::uint64_t seed);
+
   void fill(MutableByteView into) override;
   /// A number from 0 to `end` - 1.
   std::uint64_t below(std::uint64_t end);

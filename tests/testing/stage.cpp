@@ -28,8 +28,11 @@ std::string without_newline(std::string text) {
   return text;
 }
 
-/// A mountpoint is another device than the folder above it; a dead one cannot be asked at all.
+/// A mountpoint is another device than the folder above it. One whose process is gone does not answer, if it is asked
+/// for more than what the kernel remembers of it.
 bool is_mountpoint(const std::string& path) {
+  struct statx answer {};
+  if (statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC, STATX_TYPE, &answer) != 0) return false;
   struct stat here {};
   struct stat above {};
   if (stat(path.c_str(), &here) != 0) return false;
@@ -83,15 +86,25 @@ Finished Client::umount() {
 }
 
 void Client::kill9() {
+  crash();
+  run({"umount", "-l", mountpoint()});
+}
+
+void Client::crash() {
   process_->signal(SIGKILL);
   process_->wait(seconds(30));
-  run({"umount", "-l", mountpoint()});
 }
 
 Finished Client::coffer(std::vector<std::string> arguments, seconds deadline) const {
   arguments.insert(arguments.begin(), bin_folder() + "/coffer");
   arguments.insert(arguments.end(), {"--home", home()});
   return run(arguments, deadline);
+}
+
+std::unique_ptr<Process> Client::begin(std::vector<std::string> arguments) const {
+  arguments.insert(arguments.begin(), bin_folder() + "/coffer");
+  arguments.insert(arguments.end(), {"--home", home()});
+  return std::make_unique<Process>(arguments, log_file());
 }
 
 Stage::Stage() {

@@ -42,11 +42,15 @@ class Client {
   Finished umount();
   /// kill -9 of the mounted client, and away with the dead mountpoint.
   void kill9();
+  /// kill -9 alone: what it leaves at the mountpoint is the next mount's to clear.
+  void crash();
   pid_t pid() const { return process_ ? process_->pid() : -1; }
 
   /// `coffer ARGS... --home HOME`
   Finished coffer(std::vector<std::string> arguments, std::chrono::seconds deadline = std::chrono::seconds(120)) const;
   Finished sync() const { return coffer({"sync", mountpoint()}); }
+  /// The same beside the test, which may kill it; what it says is in log_file().
+  std::unique_ptr<Process> begin(std::vector<std::string> arguments) const;
 
  private:
   const Stage& stage_;
