@@ -137,7 +137,7 @@ void BusyWriter::write(Open& open) {
     failure_code_ = EIO;
     failure_ = call + ": only " + std::to_string(written);
   } else if (open.syncs) {
-    oracle_.committed(open.file);
+    oracle_.written_through(open.file);
   }
 }
 

@@ -132,6 +132,11 @@ void FileHistory::committed() {
   changes_.clear();
 }
 
+void FileHistory::written_through() {
+  if (!changes_.empty()) changes_.back().is_spooled = true;
+  for (Change& change : changes_) change.is_committed = change.is_committed || change.is_spooled;
+}
+
 void FileHistory::found(const std::string& content) {
   if (content != now_) changes_.push_back({Kind::replace, 0, content});
   now_ = content;
@@ -147,7 +152,7 @@ FileHistory::Possible FileHistory::possible(Copy copy, std::uint64_t at_least) c
   Possible all(committed_);
   std::uint64_t count = committed_count_;
   for (const Change& change : changes_) {
-    const bool is_sure = ++count <= at_least || (copy == Copy::local && change.is_spooled);
+    const bool is_sure = ++count <= at_least || (copy == Copy::local ? change.is_spooled : change.is_committed);
     is_sure ? all.settle(change) : all.allow(change);
   }
   return all;

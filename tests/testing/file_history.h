@@ -34,6 +34,9 @@ class FileHistory {
   void closed();
   /// fsync(2) has answered.
   void committed();
+  /// The write asked for last has answered, and the descriptor has O_SYNC. That sends its own pages, and what the
+  /// client has; what other descriptors wrote before may still be in the kernel alone.
+  void written_through();
   /// Read after a crash, and one of the contents that were possible: from now on the only one on the local disk.
   void found(const std::string& content);
 
@@ -49,6 +52,7 @@ class FileHistory {
     std::uint64_t at;
     std::string bytes;
     bool is_spooled = false;
+    bool is_committed = false;
   };
   struct Possible;
 

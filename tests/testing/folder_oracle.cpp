@@ -87,6 +87,16 @@ void FolderOracle::changed() {
 void FolderOracle::committed(const File& file) {
   if (names_of(file).empty()) return;  // It was removed: nothing more of it is sent.
   file->committed();
+  names_committed(file);
+}
+
+void FolderOracle::written_through(const File& file) {
+  if (names_of(file).empty()) return;
+  file->written_through();
+  names_committed(file);
+}
+
+void FolderOracle::names_committed(const File& file) {
   for (auto& [name, meanings] : meanings_) {
     if (std::ranges::find(meanings, file, &Meaning::file) == meanings.end()) continue;
     const auto now = names_.find(name);

@@ -44,6 +44,8 @@ class FolderOracle {
   void changed();
   /// fsync(2) of the file, or of the folder with that path, has answered.
   void committed(const File& file);
+  /// A write(2) with O_SYNC has answered.
+  void written_through(const File& file);
   void committed_in(const std::string& folder);
   /// `coffer sync` has answered, with nothing under way.
   void all_committed();
@@ -60,6 +62,7 @@ class FolderOracle {
     std::uint64_t at_least;
   };
 
+  void names_committed(const File& file);
   std::string why_no_meaning(const std::vector<Meaning>& meanings, const FoundTree& found,
                              const std::string& name) const;
 
