@@ -45,14 +45,14 @@ struct Sums {
   unsigned cuts = 0;
   unsigned resumed = 0;  ///< Cuts after which the server had a part.
   std::uint64_t chunk_bytes = 0;
+  std::uint64_t lacked = 0;  ///< Of them, what the server did not have when it was asked after the cut.
   std::uint64_t sent = 0;
   std::uint64_t sent_again = 0;
-  std::uint64_t sent_again_max = 0;
 
   void print(const char* what) const {
     std::cout << what << ": " << cuts << " cuts that struck, " << resumed << " in the middle of a chunk; "
-              << chunk_bytes << " bytes of chunks, " << sent << " sent, " << sent_again << " again, at most "
-              << sent_again_max << " for one\n";
+              << chunk_bytes << " bytes of chunks, of which the server lacked " << lacked << " after the cuts; " << sent
+              << " sent, " << sent_again << " of them again\n";
   }
 };
 
@@ -97,7 +97,7 @@ TEST_F(BadNetwork, ResumesAChunkAtTheByteWhereverItIsCut) {
     sums.chunk_bytes += chunk_bytes;
     sums.sent += client.rpc->chunk_bytes_sent();
     sums.sent_again += again;
-    sums.sent_again_max = std::max(sums.sent_again_max, again);
+    sums.lacked += chunk_bytes - told;
   }
   sums.print("puts");
   EXPECT_GT(sums.resumed, sums.cuts / 2);
@@ -168,7 +168,7 @@ TEST_F(BadNetwork, GoesOnWhenTheServerStallsInTheMiddleOfAChunk) {
 TEST_F(BadNetwork, TakesAFlippedBitForABrokenConnection) {
   const std::uint64_t step = is_long() ? 211 : 4001;
   std::uint64_t flips = 0;
-  for (std::uint64_t at = 6; at < 60'000; at += step) {  // Behind the length of the first record.
+  for (std::uint64_t at = 20; at < 60'000; at += step) {  // Behind the lengths of the first message.
     SCOPED_TRACE(::testing::Message() << "bit flipped at byte " << at);
     const Bytes sealed = random_.bytes(50'000);
     for (const bool to_server : {true, false}) {
@@ -235,7 +235,7 @@ TEST_F(BadNetwork, CarriesEverythingWhateverStrikes) {
       Faults faults;
       if (connection > 60) return faults;  // Enough: the test is to end.
       for (testing::WayFaults* way : {&faults.to_server, &faults.to_client}) {
-        const std::uint64_t at = random.below(400'000);
+        const std::uint64_t at = random.below(150'000);
         switch (random.below(6)) {
           case 0: way->cut_at = at, way->end = End::reset; break;
           case 1: way->cut_at = at, way->end = End::close; break;

@@ -1,5 +1,6 @@
 // Chunks that come in parts, from clients that keep to the rules and from such as do not.
 #include <cerrno>
+#include <cstdlib>
 
 #include "tests/net/rpc/raw_peer.h"
 #include "tests/server/service/server_world.h"
@@ -210,6 +211,47 @@ TEST_F(BrokenOff, ChunksOfImpossibleLengthsEndTheConnection) {
   }
   EXPECT_EQ(received(client, id_of(sealed)), 0u);
   EXPECT_TRUE(client.put(sealed));
+}
+
+// Claim: whatever a client sends as parts of a chunk (wrong offsets and lengths, damaged bytes, wrong checks,
+// connections that break anywhere, several at once), the server answers or ends the connection, stores nothing that
+// does not match its id, and takes the chunk from whoever sends it rightly.
+TEST_F(BrokenOff, ChunksOfAHostileClientHarmNobody) {
+  TestClient client = enrol(new_vault("laptop"));
+  std::vector<Bytes> chunks;
+  for (int i = 0; i < 4; ++i) chunks.push_back(random_.bytes(1 + random_.below(200'000)));
+  std::vector<std::unique_ptr<rpc::RawPeer>> open;
+  const int step_count = std::getenv("COFFER_LONG") != nullptr ? 3000 : 60;
+  for (int step = 0; step < step_count; ++step) {
+    SCOPED_TRACE(::testing::Message() << "step " << step);
+    const Bytes& chunk = chunks[random_.below(chunks.size())];
+    const object::ChunkId id = id_of(chunk);
+    const std::array<std::uint64_t, 4> offsets{0, client.have({id})->front().received, random_.below(chunk.size() + 1),
+                                               random_.below(2 * chunk.size())};
+    const std::uint64_t offset = offsets[random_.below(offsets.size())];
+    const std::uint64_t length = random_.below(8) == 0 ? 1 + random_.below(2 * chunk.size()) : chunk.size();
+    wire::PutChunk put = header_of(id, length, offset);
+    if (random_.below(2) == 0) {
+      for (const std::uint32_t crc : wire::block_crcs(chunk)) put.add_block_crcs(random_.below(4) == 0 ? crc ^ 1 : crc);
+    }
+    Bytes body = copy_of(ByteView(chunk).subspan(std::min<std::uint64_t>(offset, chunk.size())));
+    if (random_.below(2) == 0 && !body.empty()) body[random_.below(body.size())] ^= std::byte{1};
+    const Bytes frame = wire::encode_frame(Type::put_chunk, 2, as_bytes(put.SerializeAsString()), body);
+    const std::size_t until = random_.below(3) == 0 ? frame.size() : random_.below(frame.size());
+    auto peer = peer_of(client);
+    ASSERT_TRUE(peer->send(ByteView(frame).first(until)));
+    if (until == frame.size()) {
+      EXPECT_TRUE(peer->receive());
+    } else if (random_.below(3) == 0 && open.size() < 8) {
+      open.push_back(std::move(peer));
+    }
+  }
+  open.clear();
+  for (const Bytes& chunk : chunks) {
+    const auto put = client.put(chunk);
+    ASSERT_TRUE(put) << put.error().what;
+    EXPECT_EQ(*client.get(id_of(chunk)), chunk);
+  }
 }
 
 TEST_F(BrokenOff, ChunksAreForgottenByAServerThatIsStartedAgainWhichSaysSo) {
