@@ -10,6 +10,8 @@ namespace {
 
 /// Bytes of one group: what a slow disk writes in about a second, so that nobody waits much longer for the sync.
 constexpr std::uint64_t kGroupBytesMax = 32u << 20;
+/// Of the disk, for all that is no chunk.
+constexpr std::uint64_t kSparedBytes = 64u << 20;
 
 Error failed() {
   return {Fault::local_io, EIO, "the server's disk failed; it stores nothing until it is started again"};
@@ -17,14 +19,15 @@ Error failed() {
 
 }  // namespace
 
-PackChunkStore::PackChunkStore(std::unique_ptr<pack::PackStore> packs, WriterPool& writers)
-    : packs_(std::move(packs)), writers_(writers) {}
+PackChunkStore::PackChunkStore(std::unique_ptr<pack::PackStore> packs, os::Disk& disk, std::string folder,
+                               WriterPool& writers)
+    : packs_(std::move(packs)), disk_(disk), folder_(std::move(folder)), writers_(writers) {}
 
 Result<std::shared_ptr<PackChunkStore>> PackChunkStore::open(os::Disk& disk, const std::string& folder,
                                                              const pack::PackOptions& options, WriterPool& writers) {
   // A server that was killed may have left bytes that the kernel alone has: the packs' open() syncs what it finds.
   COFFER_TRY(auto packs, pack::PackStore::open(disk, folder, options));
-  return std::shared_ptr<PackChunkStore>(new PackChunkStore(std::move(packs), writers));
+  return std::shared_ptr<PackChunkStore>(new PackChunkStore(std::move(packs), disk, folder, writers));
 }
 
 void PackChunkStore::put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) {
@@ -60,6 +63,8 @@ void PackChunkStore::write_group() {
   std::vector<Put> group = take_group();
   if (has_failed()) {
     for (Put& put : group) put.outcome = failed();
+  } else if (const Result<void> room = check_room(group); !room) {
+    for (Put& put : group) put.outcome = Error(room.error());
   } else {
     append_all(group);
     sync_all(group);
@@ -75,6 +80,16 @@ void PackChunkStore::write_group() {
   }
   // By way of the pool's queue, so that other vaults get their turn.
   writers_.run([self = shared_from_this()] { self->write_group(); });
+}
+
+/// Chunks are refused before the disk is full to the last byte: commits, leases and indexes still need some of it, and
+/// half a group would be written in vain.
+Result<void> PackChunkStore::check_room(const std::vector<Put>& group) const {
+  std::uint64_t needed = kSparedBytes;
+  for (const Put& put : group) needed += put.sealed->size();
+  const Result<std::uint64_t> free = disk_.free_bytes(folder_);
+  if (!free || *free >= needed) return {};
+  return Error{Fault::full, ENOSPC, "the disk is full; no chunks are stored until there is room on it again"};
 }
 
 std::vector<PackChunkStore::Put> PackChunkStore::take_group() {

@@ -37,12 +37,13 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
     Result<PutDone> outcome = PutDone{};
   };
 
-  PackChunkStore(std::unique_ptr<pack::PackStore> packs, WriterPool& writers);
+  PackChunkStore(std::unique_ptr<pack::PackStore> packs, os::Disk& disk, std::string folder, WriterPool& writers);
 
   /// False if a group was settled since `groups_settled_before`: `done` is still the caller's then.
   Result<bool> enqueue(const object::ChunkId& id, const std::shared_ptr<const Bytes>& sealed, Done& done,
                        std::uint64_t groups_settled_before);
   void write_group();
+  Result<void> check_room(const std::vector<Put>& group) const;
   std::vector<Put> take_group();
   void append_all(std::vector<Put>& group);
   void sync_all(std::vector<Put>& group);
@@ -51,6 +52,8 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   std::uint64_t groups_settled() const;
 
   const std::unique_ptr<pack::PackStore> packs_;
+  os::Disk& disk_;
+  const std::string folder_;
   WriterPool& writers_;
 
   mutable Mutex mutex_;

@@ -21,6 +21,7 @@ struct Record {
   std::atomic<bool> hold_syncs = false;
   std::atomic<bool> fail_syncs = false;
   std::atomic<int> syncs = 0;
+  std::atomic<bool> is_disk_full = false;
 
   void add(std::string event) {
     const MutexLock lock(mutex);
@@ -70,7 +71,10 @@ class RecordedDisk : public os::Disk {
   Result<void> make_folder(const std::string& path) override { return disk_.make_folder(path); }
   Result<void> sync_folder(const std::string& path) override { return disk_.sync_folder(path); }
   Result<std::vector<std::string>> list(const std::string& path) override { return disk_.list(path); }
-  Result<std::uint64_t> free_bytes(const std::string& path) override { return disk_.free_bytes(path); }
+  Result<std::uint64_t> free_bytes(const std::string& path) override {
+    if (record_.is_disk_full) return std::uint64_t{1000};
+    return disk_.free_bytes(path);
+  }
 
  private:
   os::Disk& disk_ = os::real_disk();
@@ -213,6 +217,22 @@ TEST_F(PackChunkStoreTest, StoresNothingMoreAfterASyncThatFailed) {
   EXPECT_EQ(*store_->read(id_of(*before)), *before) << "what was stored can still be read";
   open();
   EXPECT_TRUE(put(lost));
+}
+
+TEST_F(PackChunkStoreTest, RefusesChunksWhileTheDiskIsNearlyFullAndReadsWhatItHas) {
+  const auto before = chunk();
+  ASSERT_TRUE(put(before));
+  record_.is_disk_full = true;
+  const auto refused = chunk();
+  const Result<PutDone> done = put(refused);
+  ASSERT_FALSE(done);
+  EXPECT_EQ(done.error().fault, Fault::full);
+  EXPECT_EQ(done.error().code, ENOSPC);
+  EXPECT_FALSE(store_->find(id_of(*refused))->stored);
+  EXPECT_EQ(*store_->read(id_of(*before)), *before);
+  EXPECT_TRUE(put(before)->was_stored) << "it needs no room";
+  record_.is_disk_full = false;
+  EXPECT_TRUE(put(refused));
 }
 
 TEST_F(PackChunkStoreTest, FinishesWhatIsQueuedWhenItIsClosedAndTakesNoMore) {
