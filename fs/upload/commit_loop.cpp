@@ -139,6 +139,11 @@ void CommitLoop::refused(const Error& error, std::uint64_t epoch) {
     pause(kPause);
     return;
   }
+  if (error.code == EDQUOT || error.code == ENOSPC) {  // It says nothing of the lease, and ends by itself.
+    state_->set_problem("commit", error);
+    pause(kPause);
+    return;
+  }
   {
     const MutexLock lock(state_->mutex);
     if (state_->epoch == epoch) state_->epoch.reset();

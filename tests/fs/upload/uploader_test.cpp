@@ -237,6 +237,20 @@ TEST_F(UploaderTest, CommitsWhatIsOwedAndNeverBeforeItsChunksAreStored) {
   EXPECT_FALSE(server_.commit_before_chunk());
 }
 
+// Claim: a commit for which the server has no room is shown, tells nothing about the lease, and is sent again.
+TEST_F(UploaderTest, GoesOnWithACommitThatFoundNoRoom) {
+  start();
+  server_.refuse_commits(Error{Fault::refused, ENOSPC, "server: the disk is full"});
+  add_file("file", 1);
+  ASSERT_TRUE(testing::eventually([&] { return !uploader_->progress().problems.empty(); }));
+  EXPECT_EQ(uploader_->progress().problems.front(), "server: the disk is full");
+  EXPECT_FALSE(doubted_);
+  server_.refuse_commits(std::nullopt);
+  ASSERT_TRUE(uploader_->wait_all_committed(in(20s), {}));
+  EXPECT_TRUE(all_committed());
+  EXPECT_TRUE(uploader_->progress().problems.empty());
+}
+
 TEST_F(UploaderTest, SendsNothingThatIsStoredASecondTimeAfterARestart) {
   start();
   // The server stores them, and the client never hears of it.
