@@ -263,6 +263,7 @@ awaitable<void> ClientConnection::keep_alive() {
   auto progress = received;
   int queued_bytes = 0;
   bool is_asked = false;
+  bool is_asked_there = false;
   while (!is_attempt_over_) {
     co_await keep_alive_.wait(steady_clock::now() + step);
     if (is_attempt_over_ || !stream.is_open()) break;
@@ -273,8 +274,13 @@ awaitable<void> ClientConnection::keep_alive() {
       received = now;
       is_asked = false;
     }
-    if (queued_bytes_now != std::exchange(queued_bytes, queued_bytes_now)) progress = now;
-    progress = std::max({progress, received, stream.last_progress()});
+    // A peer that is stopped has a kernel that takes bytes all the same: once it has the question, only an answer
+    // counts.
+    is_asked_there = is_asked && (is_asked_there || queued_bytes_now == 0);
+    if (!is_asked_there && queued_bytes_now != queued_bytes) progress = now;
+    if (!is_asked_there) progress = std::max(progress, stream.last_progress());
+    progress = std::max(progress, received);
+    queued_bytes = queued_bytes_now;
     if (is_asked && now - progress >= times.lost) {
       log::warn("server silent", {{"seconds", std::chrono::duration<double>(now - received).count()}});
       break_off(false);

@@ -384,6 +384,29 @@ TEST_F(ClientAndServer, NoticeAServerThatSaysNothing) {
   EXPECT_TRUE(client->wait_online(soon()));
 }
 
+// Claim: a server that is stopped is noticed though its kernel goes on taking requests; before the window is full of
+// them.
+TEST_F(ClientAndServer, NoticeASilentServerWhoseKernelStillTakesRequests) {
+  ClientOptions options = client_options(loopback, identity, handler.vault);
+  options.keepalive = {.idle = 30ms, .lost = 400ms};
+  start_client(std::move(options));
+  ASSERT_TRUE(ping());
+  handler.hold(Type::ping);
+  handler.hold(Type::renew_lease);
+  int count = 0;
+  auto next = std::chrono::steady_clock::now();
+  EXPECT_TRUE(eventually([&] {
+    if (std::chrono::steady_clock::now() >= next) {
+      client->renew_lease(1, soon(), [](const auto&) {});
+      ++count;
+      next += 100ms;
+    }
+    return client->link() == Link::offline;
+  }));
+  EXPECT_LT(count, 20);
+  handler.let_go();
+}
+
 TEST_F(ClientAndServer, TellOfEachChangeOfTheLink) {
   Mutex mutex;
   std::vector<Link> links;
