@@ -108,6 +108,7 @@ std::string Follower::problem() const {
 void Follower::run() {
   for (;;) {
     const Result<bool> taken = take_page(kPollWait, steady_clock::now() + kPollWait + 30s);
+    if (taken && followed_) followed_();
     const MutexLock lock(mutex_);
     if (stopping_) return;
     if (taken) {

@@ -21,8 +21,10 @@ class Follower {
  public:
   using Changed = std::function<void(const meta::Changed&)>;
 
-  Follower(meta::Tree& tree, const seal::Sealer& sealer, rpc::Client& client, Changed changed)
-      : tree_(tree), sealer_(sealer), client_(client), changed_(std::move(changed)) {}
+  /// `followed` is called now and then, by the thread of start(), while the server answers.
+  Follower(meta::Tree& tree, const seal::Sealer& sealer, rpc::Client& client, Changed changed,
+           std::function<void()> followed)
+      : tree_(tree), sealer_(sealer), client_(client), changed_(std::move(changed)), followed_(std::move(followed)) {}
   ~Follower() { stop(); }
 
   /// Blocks until the tree is at the head that the server has now. Fault::offline; Fault::corrupt for an alarm;
@@ -47,6 +49,7 @@ class Follower {
   const seal::Sealer& sealer_;
   rpc::Client& client_;
   Changed changed_;
+  std::function<void()> followed_;
   mutable Mutex mutex_;
   Condition wake_;
   bool stopping_ GUARDED_BY(mutex_) = false;

@@ -130,8 +130,8 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
       upload::Parts{*tree, *spool, *sealer, *remote, settings.id},
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
                     [this](const Error&) { lease->doubt(); }});
-  follower = std::make_unique<Follower>(*tree, *sealer, *client,
-                                        [this](const meta::Changed& changed) { tree_changed(changed); });
+  follower = std::make_unique<Follower>(
+      *tree, *sealer, *client, [this](const meta::Changed& changed) { tree_changed(changed); }, [this] { keep_up(); });
   lease = std::make_unique<Lease>(*client, LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
                                                       [this](const std::optional<std::string>& why_lost) {
                                                         if (why_lost) {

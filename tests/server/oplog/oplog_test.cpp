@@ -16,7 +16,8 @@ using namespace std::chrono_literals;
 
 struct SetClock : os::Clock {
   os::WallTime time{std::chrono::hours(1000)};
-  os::WallTime now() override { return time; }
+  std::chrono::hours jump{0};  ///< Of the time of day alone.
+  os::WallTime now() override { return time + jump; }
   os::SteadyTime steady() override { return os::SteadyTime(time.time_since_epoch()); }
 };
 
@@ -224,6 +225,17 @@ TEST_F(OpLogTest, GivesTheLeaseToOneClientUntilItIsOver) {
   EXPECT_GT(second.epoch, first.epoch);
   EXPECT_EQ(log_->renew_lease(kAlice, first.epoch).error().code, EROFS);
   EXPECT_EQ(log_->release_lease(kAlice, first.epoch).error().code, EROFS);
+}
+
+TEST_F(OpLogTest, KeepsALeaseForItsTimeHoweverTheTimeOfDayJumps) {
+  const Lease first = *log_->acquire_lease(kAlice, false);
+  for (const int years : {1, -2}) {
+    clock_.jump = std::chrono::hours(24 * 365 * years);
+    EXPECT_FALSE(log_->acquire_lease(kBob, false)->granted);
+    EXPECT_TRUE(log_->renew_lease(kAlice, first.epoch));
+  }
+  clock_.time += limits::kLeaseTime + 1s;
+  EXPECT_TRUE(log_->acquire_lease(kBob, false)->granted);
 }
 
 TEST_F(OpLogTest, GivesAClientItsOwnLeaseAnewAtOnceAndFencesTheOldEpochOff) {
