@@ -14,6 +14,7 @@ namespace coffer::cli {
 namespace {
 
 constexpr std::uint64_t kCacheBytesMin = 64u << 20;
+constexpr std::uint64_t kTimeMax = 24 * 3600;  // Seconds.
 
 // Handed on to the kernel or to fusermount3.
 constexpr std::array<std::string_view, 16> kKernelOptions = {
@@ -26,9 +27,17 @@ constexpr std::array<std::string_view, 9> kFstabOptions = {
 bool is_in(const auto& list, std::string_view option) { return std::ranges::find(list, option) != list.end(); }
 
 Error unknown(const std::string& option) {
-  return usage("unknown mount option '" + option +
-               "': known are compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, ro, rw, "
-               "allow_other, allow_root, noatime, nosuid, nodev, noexec");
+  return usage(
+      "unknown mount option '" + option +
+      "': known are compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, read_timeout=30s, "
+      "fsync_timeout=60s, full_wait=30s, ro, rw, allow_other, allow_root, noatime, nosuid, nodev, noexec");
+}
+
+Result<std::chrono::milliseconds> time_of(const std::string& name, const std::string& value) {
+  const Result<std::uint64_t> seconds = base::parse_seconds(value);
+  if (!seconds) return usage(name + " is a time such as 30s or 5m, not '" + value + "'");
+  if (*seconds > kTimeMax) return usage(name + " must be at most 24h");
+  return std::chrono::milliseconds(std::chrono::seconds(*seconds));
 }
 
 Result<void> take(const std::string& option, ParsedMountOptions& into) {
@@ -47,6 +56,12 @@ Result<void> take(const std::string& option, ParsedMountOptions& into) {
     if (!bytes) return usage("cache_size is a size such as 10G, not '" + value + "'");
     if (*bytes < kCacheBytesMin) return usage("cache_size must be at least 64M");
     into.vault.cache_bytes = *bytes;
+  } else if (name == "read_timeout") {
+    COFFER_TRY(into.vault.read_timeout, time_of(name, value));
+  } else if (name == "fsync_timeout") {
+    COFFER_TRY(into.vault.fsync_timeout, time_of(name, value));
+  } else if (name == "full_wait") {
+    COFFER_TRY(into.vault.full_wait, time_of(name, value));
   } else if (option == "ro") {
     into.vault.read_only = true;
   } else if (is_in(kKernelOptions, option) || name == "max_read" || name == "fsname") {

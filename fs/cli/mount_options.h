@@ -10,7 +10,7 @@
 namespace coffer::cli {
 
 struct ParsedMountOptions {
-  vault::Options vault;                 ///< compression=, fsync=, cache_size=, ro
+  vault::Options vault;                 ///< compression=, fsync=, cache_size=, read_timeout= and other times, ro
   std::vector<std::string> for_kernel;  ///< allow_other, nosuid …: as they are
 };
 

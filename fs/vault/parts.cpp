@@ -48,6 +48,8 @@ Result<void> Vault::Parts::build(const KeySource& key_source) {
   files::FileSystemOptions file_options;
   file_options.read_only = read_only_;
   file_options.fsync = options.fsync_local ? files::FsyncMode::local : files::FsyncMode::server;
+  file_options.read_timeout = options.read_timeout;
+  file_options.fsync_timeout = options.fsync_timeout;
   file_system = std::make_unique<files::FileSystem>(*tree, *committer, *fetcher, *this, os::real_clock(), file_options);
   is_running_ = true;
   if (read_only_) {
@@ -117,8 +119,10 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   COFFER_TRY(staging,
              spool::Staging::open(disk, folder.staging(), key.derive(keys::kStagingLabel, settings.id), random));
 
+  commit::CommitterOptions commit_options;
+  commit_options.full_wait = options.full_wait;
   committer = std::make_unique<commit::Committer>(
-      commit::Parts{*tree, *spool, *staging, *sealer, *chunker_key, *pieces, clock}, commit::CommitterOptions{});
+      commit::Parts{*tree, *spool, *staging, *sealer, *chunker_key, *pieces, clock}, commit_options);
   committer->on_owed([this] {
     if (is_running_) uploader->wake();
   });

@@ -12,7 +12,9 @@
 #include <string>
 #include <vector>
 
+#include "common/base/limits.h"
 #include "common/base/result.h"
+#include "fs/commit/committer.h"
 #include "fs/files/file_system.h"
 #include "fs/seal/compression.h"
 #include "fs/vault/home.h"
@@ -27,7 +29,10 @@ struct Options {
   seal::Compression compression;
   bool fsync_local = false;       ///< fsync=local: fsync answers when spooled and safe from a power cut.
   std::uint64_t cache_bytes = 0;  ///< Of the spool; 0 for its default.
-  std::string mountpoint;         ///< Told to others that find the vault locked.
+  std::chrono::milliseconds read_timeout = limits::kReadTimeout;    ///< Of a read that needs the server.
+  std::chrono::milliseconds fsync_timeout = limits::kFsyncTimeout;  ///< Of fsync=server.
+  std::chrono::milliseconds full_wait = commit::kFullWait;          ///< Of a write while there is no room.
+  std::string mountpoint;                                           ///< Told to others that find the vault locked.
 };
 
 /// Inodes and names that another client changed: what the kernel may hold of them is stale.

@@ -103,8 +103,9 @@ TEST_F(Usage, NamesAFileThatIsMissingBeforeTheTokenIsUsed) {
 }
 
 TEST_F(Usage, ListsTheMountOptionsThatItKnows) {
-  for (const char* options : {"frobnicate", "compression=lzma", "compression=zstd:99", "fsync=never", "cache_size=much",
-                              "cache_size=1K", "compression"}) {
+  for (const char* options :
+       {"frobnicate", "compression=lzma", "compression=zstd:99", "fsync=never", "cache_size=much", "cache_size=1K",
+        "compression", "read_timeout=soon", "fsync_timeout=-1", "full_wait=2d"}) {
     const Finished finished = coffer({"mount", "/mnt", "--home", home(), "-o", options});
     EXPECT_EQ(finished.exit_code, 2) << options << finished.err;
     EXPECT_EQ(std::ranges::count(finished.err, '\n'), 1) << finished.err;
