@@ -30,7 +30,8 @@ struct CommandLine {
   /// An exit code, or an Error, which becomes a line on stderr and kFailed, or kWrongUsage if usage() made it.
   std::function<Result<int>()> action;
 
-  /// The vault that is meant: by --vault, by where it is mounted, or because it is the only one.
+  /// The vault that is meant: what is mounted there, whatever its home, unless --home says which; by --vault; or the
+  /// only one.
   Result<vault::VaultFolder> folder(const std::string& mountpoint = "") const;
 };
 

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "fs/cli/command.h"
+#include "fs/cli/mounted.h"
 #include "fs/cli/terminal.h"
 
 namespace coffer::cli {
@@ -48,6 +49,9 @@ std::string absolute(const std::string& path) {
 }
 
 Result<vault::VaultFolder> CommandLine::folder(const std::string& mountpoint) const {
+  if (home.empty() && !mountpoint.empty()) {
+    if (std::optional<vault::VaultFolder> found = folder_of_mount(absolute(mountpoint))) return *std::move(found);
+  }
   COFFER_TRY(const vault::Home of_home, vault::Home::find(home));
   if (mountpoint.empty() || !vault.empty()) return of_home.choose(vault);
   const std::string path = absolute(mountpoint);

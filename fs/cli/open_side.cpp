@@ -55,6 +55,7 @@ Result<void> OpenSide::sync() {
   if (!vault_) {
     return control::ControlClient(folder_.control()).sync(0s, [&](const vault::Status& status) {
       progress.show(status);
+      return true;
     });
   }
   std::jthread watcher([&](const std::stop_token& stop) {

@@ -35,7 +35,7 @@ Result<int> sync(const SyncOptions& options, const CommandLine& line) {
   {
     UploadProgress progress;
     synced = control.sync(std::chrono::seconds(options.timeout_s),
-                          [&](const vault::Status& status) { progress.show(status); });
+                          [&](const vault::Status& status) { return progress.show(status), true; });
   }
   if (!synced) {
     std::cerr << "coffer: not everything is committed: " << synced.error().what << "\n";

@@ -25,6 +25,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kPoll = 20ms;
 constexpr auto kCloseDeadline = 2min;
+constexpr auto kGoneTime = 5s;
 
 struct UmountOptions {
   std::string mountpoint;
@@ -48,6 +49,38 @@ bool is_mounted(const std::string& mountpoint) {
     if (path == escaped) return true;
   }
   return false;
+}
+
+/// Whether the server can be waited for: not once it could not be reached for kGoneTime.
+class Patience {
+ public:
+  bool lasts(const vault::Status& status) {
+    if (status.link == "online") seen_ = steady_clock::now();
+    return status.link != "refused" && steady_clock::now() - seen_ < kGoneTime;
+  }
+
+ private:
+  steady_clock::time_point seen_ = steady_clock::now();
+};
+
+// kNotCommitted, with a sentence about what is owed, where the server does not take it.
+Result<int> sync_first(const control::ControlClient& control, const std::string& mountpoint) {
+  Result<void> synced;
+  {
+    UploadProgress progress;
+    Patience patience;
+    synced = control.sync(std::chrono::seconds(0), [&](const vault::Status& status) {
+      progress.show(status);
+      return patience.lasts(status);
+    });
+  }
+  if (synced) return kDone;
+  COFFER_TRY(const vault::Status status, control.status());
+  std::string why = vault::to_sentence(status);
+  if (synced.error().fault != Fault::stopped) why += "\n" + synced.error().what;
+  std::cerr << "coffer: not unmounted, as not everything is committed. " << why << "\nTo unmount all the same, and "
+            << "send the rest after the next mount: coffer umount --now " << mountpoint << "\n";
+  return kNotCommitted;
 }
 
 // The process still closes the vault; what it could not send stays owed.
@@ -92,13 +125,8 @@ Result<int> umount(const UmountOptions& options, const CommandLine& line) {
   if (!holder || holder->mountpoint != mountpoint) return clear_dead_mount(mountpoint, folder);
   const control::ControlClient control(folder->control());
   if (!options.now) {
-    UploadProgress progress;
-    const Result<void> synced =
-        control.sync(std::chrono::seconds(0), [&](const vault::Status& status) { progress.show(status); });
-    if (!synced) {
-      return std::move(Error(synced.error()))
-          .in("not unmounted, as not everything is committed (--now leaves the rest owed)");
-    }
+    COFFER_TRY(const int synced, sync_first(control, mountpoint));
+    if (synced != kDone) return synced;
   }
   if (const Result<void> unmounted = control.unmount(false); !unmounted) {
     if (unmounted.error().code == EBUSY) return in_use(mountpoint);

@@ -3,9 +3,11 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 
 #include "common/base/text.h"
 #include "fs/cli/command.h"
+#include "fs/cli/mounted.h"
 #include "fs/cli/terminal.h"
 #include "fs/control/control_client.h"
 #include "fs/vault/vault.h"
@@ -57,7 +59,11 @@ int say(const vault::VerifyReport& report, const VerifyOptions& options) {
 }
 
 Result<int> verify(VerifyOptions options, const CommandLine& line) {
-  COFFER_TRY(const vault::VaultFolder folder, line.folder());
+  std::optional<std::string> mountpoint;
+  for (const std::string& path : options.request.paths) {
+    if (!mountpoint) mountpoint = mountpoint_above(absolute(path));
+  }
+  COFFER_TRY(const vault::VaultFolder folder, line.folder(mountpoint.value_or("")));
   const std::optional<vault::Holder> holder = vault::holder_of(folder);
   // A path below the mountpoint means what lies there; any other one begins at the vault's root.
   for (std::string& path : options.request.paths) {

@@ -1,5 +1,6 @@
 #include "fs/control/control_client.h"
 
+#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -18,8 +19,8 @@ Result<vault::Status> status_of(const json& object) {
   return *std::move(status);
 }
 
-// Sends one request; what comes before the last line goes to `on_line`.
-Result<json> ask(const std::string& path, const json& request, const std::function<void(const json&)>& on_line) {
+// Sends one request; what comes before the last line goes to `on_line`, which says whether to go on.
+Result<json> ask(const std::string& path, const json& request, const std::function<bool(const json&)>& on_line) {
   COFFER_TRY(LineSocket socket, connect_to(path));
   COFFER_DO(socket.write_line(request.dump(-1, ' ', false, json::error_handler_t::replace)));
   for (;;) {
@@ -27,8 +28,8 @@ Result<json> ask(const std::string& path, const json& request, const std::functi
     json reply = json::parse(line, nullptr, false);
     if (!reply.is_object()) return Error{Fault::protocol, 0, "the mount answers in another version: mount it again"};
     if (!reply.contains("ok")) {
-      if (on_line) on_line(reply);
-      continue;
+      if (!on_line || on_line(reply)) continue;
+      return Error{Fault::stopped, EINTR, "given up"};
     }
     if (reply.value("ok", false)) return reply;
     return error_from(reply.value("fault", ""), reply.value("code", 0), reply.value("what", ""));
@@ -54,10 +55,11 @@ Result<vault::Status> ControlClient::status() const {
 }
 
 Result<void> ControlClient::sync(std::chrono::seconds timeout,
-                                 const std::function<void(const vault::Status&)>& progress) const {
+                                 const std::function<bool(const vault::Status&)>& progress) const {
   const auto on_line = [&](const json& line) {
-    if (!progress || !line.contains("progress")) return;
-    if (const Result<vault::Status> status = status_of(line["progress"])) progress(*status);
+    if (!progress || !line.contains("progress")) return true;
+    const Result<vault::Status> status = status_of(line["progress"]);
+    return !status || progress(*status);
   };
   COFFER_TRY([[maybe_unused]] const json reply, ask(path_, {{"do", "sync"}, {"timeout_s", timeout.count()}}, on_line));
   return {};
@@ -70,6 +72,7 @@ Result<vault::VerifyReport> ControlClient::verify(
   const auto on_line = [&](const json& line) {
     if (line.contains("finding")) report.findings.push_back(finding_of(line["finding"]));
     if (progress && line.contains("done")) progress(line.value("done", 0ULL), line.value("of", 0ULL));
+    return true;
   };
   const json wanted{
       {"do", "verify"}, {"paths", request.paths}, {"read_data", request.read_data}, {"against", request.against}};

@@ -19,8 +19,9 @@ class ControlClient {
 
   bool somebody_listens() const;
   Result<vault::Status> status() const;
-  /// The barrier. Fault::offline with ETIMEDOUT when `timeout` is over; 0 waits for as long as it takes.
-  Result<void> sync(std::chrono::seconds timeout, const std::function<void(const vault::Status&)>& progress) const;
+  /// The barrier. Fault::offline with ETIMEDOUT when `timeout` is over; 0 waits for as long as it takes. `progress`
+  /// says whether to go on: Fault::stopped where it does not.
+  Result<void> sync(std::chrono::seconds timeout, const std::function<bool(const vault::Status&)>& progress) const;
 
   Result<vault::VerifyReport> verify(const vault::VerifyRequest& request,
                                      const std::function<void(std::uint64_t done, std::uint64_t of)>& progress) const;

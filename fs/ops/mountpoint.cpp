@@ -41,24 +41,6 @@ std::string unescaped(std::string_view text) {
   return path;
 }
 
-/// The type of what is mounted on `path`, the topmost; empty where nothing is. Asks no file system: neither a dead
-/// mount nor an automount answers.
-std::string mounted_type(const std::string& path) {
-  std::ifstream mounts("/proc/self/mountinfo");  // proc_pid_mountinfo(5)
-  std::string found;
-  for (std::string line; std::getline(mounts, line);) {
-    std::istringstream fields(line);
-    std::string skipped;
-    std::string mountpoint;
-    fields >> skipped >> skipped >> skipped >> skipped >> mountpoint;
-    if (unescaped(mountpoint) != path) continue;
-    while (fields >> skipped && skipped != "-") {
-    }
-    fields >> found;
-  }
-  return found;
-}
-
 bool is_empty(const std::string& path) {
   const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(path.c_str()), ::closedir);
   if (!folder) return false;
@@ -97,6 +79,23 @@ bool is_dead_mount(const std::string& path) {
   struct statx found {};
   return ::statx(AT_FDCWD, path.c_str(), AT_STATX_FORCE_SYNC | AT_NO_AUTOMOUNT, STATX_TYPE, &found) != 0 &&
          errno == ENOTCONN;
+}
+
+// Of several, the topmost. Neither a dead mount nor an automount would answer if it were asked.
+std::string mounted_type(const std::string& path) {
+  std::ifstream mounts("/proc/self/mountinfo");  // proc_pid_mountinfo(5)
+  std::string found;
+  for (std::string line; std::getline(mounts, line);) {
+    std::istringstream fields(line);
+    std::string skipped;
+    std::string mountpoint;
+    fields >> skipped >> skipped >> skipped >> skipped >> mountpoint;
+    if (unescaped(mountpoint) != path) continue;
+    while (fields >> skipped && skipped != "-") {
+    }
+    fields >> found;
+  }
+  return found;
 }
 
 Result<void> unmount(const std::string& mountpoint, bool detach) {

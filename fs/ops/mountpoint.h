@@ -16,4 +16,7 @@ Result<std::string> prepare_mountpoint(const std::string& mountpoint);
 /// the kernel still remembers.
 bool is_dead_mount(const std::string& path);
 
+/// The type of what is mounted on `path`, such as "fuse.coffer"; empty where nothing is. Asks no file system.
+std::string mounted_type(const std::string& path);
+
 }  // namespace coffer::ops

@@ -35,6 +35,7 @@ Status Vault::Parts::status() const {
   Status status = status_of_tree(settings, *tree);
   status.mounted = true;
   status.mountpoint = options.mountpoint;
+  status.folder = folder.path;
   status.read_only = read_only_;
   status.link = link_text(client->link());
   status.link_why = client->why();

@@ -46,6 +46,7 @@ std::string to_json(const Status& status) {
   json["server"] = status.server;
   json["mounted"] = status.mounted;
   json["mountpoint"] = status.mountpoint;
+  json["folder"] = status.folder;
   json["read_only"] = status.read_only;
   json["all_committed"] = status.all_committed();
   json["link"] = {{"state", status.link}, {"why", status.link_why}};
@@ -85,6 +86,7 @@ std::optional<Status> status_from_json(const std::string& text) {
     status.server = json.at("server").get<std::string>();
     status.mounted = json.at("mounted").get<bool>();
     status.mountpoint = json.at("mountpoint").get<std::string>();
+    status.folder = json.value("folder", "");
     status.read_only = json.at("read_only").get<bool>();
     status.link = json.at("link").at("state").get<std::string>();
     status.link_why = json.at("link").at("why").get<std::string>();

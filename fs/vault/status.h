@@ -10,6 +10,7 @@ namespace coffer::vault {
 
 struct Status {
   std::string vault, server, mountpoint;
+  std::string folder;  ///< Of the vault in its home: by it, commands find the home of a mount.
   bool mounted = false;
   bool read_only = false;
   std::string link;                    ///< connecting, online, offline, refused, or unmounted

@@ -35,7 +35,9 @@ Result<Status> status_unmounted(const VaultFolder& folder) {
   }
   NobodyListens events;
   COFFER_TRY(const std::unique_ptr<meta::Tree> tree, meta::Tree::open(folder.tree(), os::real_clock(), events));
-  return status_of_tree(settings, *tree);
+  Status status = status_of_tree(settings, *tree);
+  status.folder = folder.path;
+  return status;
 }
 
 Result<void> clear_unmounted(const VaultFolder& folder, bool and_tree, bool discard_owed) {
