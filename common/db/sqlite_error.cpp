@@ -14,6 +14,7 @@ Error sqlite_error(sqlite3* db, int code) {
   const bool is_damage = primary == SQLITE_CORRUPT || primary == SQLITE_NOTADB || code == SQLITE_IOERR_DATA;
   if (is_damage) return {Fault::corrupt, 0, what};
   const int system = db != nullptr && primary == SQLITE_IOERR ? sqlite3_system_errno(db) : 0;
+  if (primary == SQLITE_READONLY) return {Fault::local_io, EROFS, what};
   // SQLite knows only ENOSPC as a full disk.
   return {system == EDQUOT ? Fault::full : Fault::local_io, system, what};
 }

@@ -27,7 +27,7 @@ Result<void> FileSystem::State::flush(InodeId inode) {
   open_files.clear_unflushed(inode);
   if (has_buffered(inode)) {
     COFFER_TRY(const Attributes now, tree.attributes(inode));
-    if (now.links > 0) COFFER_DO(committer.flush(inode));  // An unlinked file's bytes need no disk.
+    if (now.links > 0) COFFER_DO(noted(committer.flush(inode)));  // An unlinked file's bytes need no disk.
   }
   let_go(inode);
   return {};
@@ -138,10 +138,13 @@ Result<std::size_t> FileSystem::State::read(InodeId inode, std::uint64_t offset,
 Result<void> FileSystem::write(HandleId id, std::uint64_t offset, ByteView bytes, std::stop_token stop,
                                commit::WriteTimes times) {
   COFFER_TRY(const std::shared_ptr<const Handle> handle, state_->handle(id));
+  // A kernel asks before it takes bytes into its pages, and in the same way before it reads: only who can do nothing
+  // but write is kept waiting.
+  if (bytes.empty() && (handle->reads || !handle->writes)) return {};
   // A page that the kernel writes back may come with any handle of the file, but never for one that none may write.
   if (!handle->writes && !state_->open_files.has_writers(handle->inode)) return answer(EBADF);
-  COFFER_DO(state_->check_change(handle->inode, bytes.size()));
-  if (bytes.empty()) return {};
+  COFFER_DO(state_->check_change(handle->inode, std::max<std::size_t>(bytes.size(), 1)));
+  if (bytes.empty()) return state_->committer.write(handle->inode, FileOffset(offset), {}, stop, times);
   if (offset > limits::kFileBytesMax - bytes.size()) return answer(EFBIG);
   state_->open_files.set_unflushed(handle->inode);
   return state_->committer.write(handle->inode, FileOffset(offset), bytes, stop, times);
@@ -160,7 +163,7 @@ Result<void> FileSystem::fsync(InodeId inode, std::stop_token stop) {
   COFFER_DO(state_->tree.let_go_for(inode));
   COFFER_DO(state_->committer.seal_open_chunks());
   switch (state_->options.fsync) {
-    case FsyncMode::local: return state_->durability.make_power_safe();
+    case FsyncMode::local: return state_->noted(state_->durability.make_power_safe());
     case FsyncMode::server:
       return state_->durability.wait_committed(inode, now + state_->options.fsync_timeout, std::move(stop));
   }
@@ -181,6 +184,12 @@ Result<void> FileSystem::flush_all() {
 
 std::vector<std::string> FileSystem::problems() {
   std::vector<std::string> problems;
+  if (const std::optional<std::string> failure = state_->disk_failure.get()) {
+    problems.push_back(
+        "this machine's disk failed (" + *failure +
+        "): nothing is changed any more, so that nothing is promised in vain. Look at the disk (dmesg, df), "
+        "then `coffer umount --now` and mount again; what is owed is kept if the disk can be read");
+  }
   for (const auto& [inode, error] : state_->open_files.failures()) {
     if (!state_->has_buffered(inode)) continue;  // A later try went well.
     const Result<std::string> path = state_->tree.path_of(inode);

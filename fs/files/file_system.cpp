@@ -12,6 +12,7 @@ namespace coffer::files {
 Result<void> FileSystem::State::check_change(InodeId inode, std::uint64_t more_bytes) const {
   if (options.read_only) return answer(EROFS);
   if (is_virtual(inode)) return answer(EPERM);
+  if (disk_failure.is_set()) return answer(EROFS);
   return durability.accepts(more_bytes);
 }
 
@@ -50,32 +51,32 @@ Result<Attributes> FileSystem::change(InodeId inode, const meta::AttributeChange
   COFFER_DO(state_->check_change(inode));
   // An emptied file that someone is about to fill is not sent before it is.
   if (change.bytes == 0 && state_->open_files.has_writers(inode)) state_->hold(inode);
-  return state_->committer.change(inode, change);
+  return state_->noted(state_->committer.change(inode, change));
 }
 
 Result<Attributes> FileSystem::create(InodeId parent, std::string_view name, const meta::NewInode& what) {
   COFFER_DO(state_->check_change(parent));
   if (parent == kRootInode && name == kVirtualFolderName) return answer(EEXIST);
-  return state_->tree.create(parent, name, what);
+  return state_->noted(state_->tree.create(parent, name, what));
 }
 
 Result<Attributes> FileSystem::link(InodeId inode, InodeId new_parent, std::string_view name) {
   COFFER_DO(state_->check_change(inode));
   COFFER_DO(state_->check_change(new_parent));
   if (new_parent == kRootInode && name == kVirtualFolderName) return answer(EEXIST);
-  COFFER_DO(state_->tree.link(inode, new_parent, name));
+  COFFER_DO(state_->noted(state_->tree.link(inode, new_parent, name)));
   return state_->committer.attributes(inode);
 }
 
 Result<void> FileSystem::unlink(InodeId parent, std::string_view name) {
   COFFER_DO(state_->check_change(parent));
-  return state_->tree.unlink(parent, name);
+  return state_->noted(state_->tree.unlink(parent, name));
 }
 
 Result<void> FileSystem::rmdir(InodeId parent, std::string_view name) {
   COFFER_DO(state_->check_change(parent));
   if (parent == kRootInode && name == kVirtualFolderName) return answer(EPERM);
-  return state_->tree.rmdir(parent, name);
+  return state_->noted(state_->tree.rmdir(parent, name));
 }
 
 Result<void> FileSystem::rename(InodeId parent, std::string_view name, InodeId new_parent, std::string_view new_name,
@@ -92,7 +93,7 @@ Result<void> FileSystem::rename(InodeId parent, std::string_view name, InodeId n
       return state_->rename_unflushed(moved->inode, rename);
     }
   }
-  return rename();
+  return state_->noted(rename());
 }
 
 // open, write, rename over the good file, close: the last one's flush lets go.

@@ -186,7 +186,7 @@ FolderLock::~FolderLock() {
 }
 
 std::optional<Holder> holder_of(const VaultFolder& folder) {
-  const int fd = ::open(folder.lock().c_str(), O_RDWR | O_CLOEXEC);
+  const int fd = ::open(folder.lock().c_str(), O_RDONLY | O_CLOEXEC);  // The disk may have turned read-only.
   if (fd < 0) return std::nullopt;
   std::optional<Holder> holder;
   ::flock whole = whole_file(F_WRLCK);
