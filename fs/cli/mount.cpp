@@ -105,7 +105,7 @@ Result<void> serve(const vault::VaultFolder& folder, const vault::VaultSettings&
                control::ControlServer::listen(
                    folder.control(), *opened, [&](bool lazy) { return mount->unmount(lazy); },
                    [&](const std::stop_token& stop) { return mount->push_kernel_pages(stop); }));
-    signals.watch([&] { (void)mount->unmount(true); });
+    signals.watch([&] { mount->stop(); });
     log::info("mounted", {{"read_only", opened->is_read_only() ? "yes" : "no"}});
     served = mount->run();
   }
@@ -146,8 +146,9 @@ void add_mount(CLI::App& app, CommandLine& line) {
   CLI::App* const command = app.add_subcommand("mount", "Mount the vault; returns when it is usable");
   const auto options = std::make_shared<MountCommand>();
   command->add_option("mountpoint", options->mountpoint, "An empty folder")->required();
-  command->add_option("-o", options->options,
-                      "compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, ro, allow_other …");
+  command->add_option(
+      "-o", options->options,
+      "compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, read_timeout=30s, ro, allow_other …");
   command->add_flag("--foreground,-f", options->foreground, "Stay in the foreground, with the log on stderr");
   options->key.add_to(*command);
   command->callback([options, &line] {

@@ -11,6 +11,8 @@
 
 #include "common/base/mutex.h"
 #include "fs/files/file_system.h"
+#include "fs/ops/first_reads.h"
+#include "fs/ops/fuse.h"
 #include "fs/ops/waiters.h"
 
 namespace coffer::ops {
@@ -55,7 +57,9 @@ struct Context {
   std::atomic<bool> is_ready{false};
   std::atomic<int> device{-1};  ///< The descriptor of /dev/fuse, once it is mounted.
   Waiters waiters{};
+  FirstReads first_reads{};
   OwnThreads own_threads{};
+  fuse_session* session = nullptr;
   std::stop_source ending{};  ///< Requested when the mount is gone: nobody waits for answers any more.
 
   /// Virtual files change by themselves.

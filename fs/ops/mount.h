@@ -29,6 +29,9 @@ struct MountOptions {
   std::function<void()> on_ready;
 };
 
+inline constexpr auto kUnmountGrace = std::chrono::seconds(3);
+inline constexpr auto kDetachGrace = std::chrono::seconds(15);
+
 /// Thread-safe but for run(), which one thread calls, once.
 class Mount {
  public:
@@ -42,9 +45,13 @@ class Mount {
 
   /// Answers the kernel until it is unmounted, by anyone.
   Result<void> run();
-  /// Fails with answer(EBUSY) while someone uses it, unless `detach`: then it leaves the tree of names at once and
-  /// run() returns when the last user is gone.
+  /// Fails with answer(EBUSY) while someone uses it, unless `detach`: then it leaves the tree of names at once, and
+  /// run() returns when the last user is gone. After kUnmountGrace (kDetachGrace) it returns in any case: another mount
+  /// namespace may hold a copy of the mount for as long as it lives.
   Result<void> unmount(bool detach = false);
+  /// What SIGTERM asks for: takes over what only the kernel has, unmounts, or else detaches. run() returns within
+  /// kDetachGrace, whatever is in the way. Not from a thread that answers the kernel.
+  void stop();
 
   /// Afterwards all that was written through the mount before has reached the FileSystem, pages of files that are open
   /// among it. From any thread but those that answer the kernel. Fault::stopped on `stop`.

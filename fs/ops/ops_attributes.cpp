@@ -41,7 +41,21 @@ meta::AttributeChange change_of(const struct stat& st, int to_set, std::int64_t 
   return change;
 }
 
-void op_getattr(fuse_req_t req, fuse_ino_t inode, fuse_file_info*) {
+// While room is short (op_write has told the kernel to forget the attributes) each write(2) into the kernel's pages
+// begins with this question, which names the file that is open: it waits for room, and fails as the write shall.
+void op_getattr_before_write(fuse_req_t req, InodeId inode, files::HandleId handle) {
+  guarded_waiting(req, [req, inode, handle](Reply& reply) -> Result<void> {
+    COFFER_DO(file_system(req).write(handle, 0, {}, reply.stop_token()));
+    COFFER_TRY(const Attributes found, file_system(req).attributes(inode));
+    reply.passing_attributes(found);
+    return {};
+  });
+}
+
+void op_getattr(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
+  if (info != nullptr && inode < files::kVirtualInodeFirst && file_system(req).is_short_of_room()) {
+    return op_getattr_before_write(req, InodeId(inode), files::HandleId(info->fh));
+  }
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_TRY(const Attributes found, file_system(req).attributes(InodeId(inode)));
     reply.attributes(found);

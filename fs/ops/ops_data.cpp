@@ -38,11 +38,34 @@ void op_open(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   });
 }
 
-void op_read(fuse_req_t req, fuse_ino_t, std::size_t size, off_t at, fuse_file_info* info) {
+// A first question (first_reads.h), which has little time.
+Result<std::size_t> read_first(Context& about, InodeId inode, files::HandleId handle, std::uint64_t at,
+                               MutableByteView into, const std::stop_token& given_up) {
+  std::stop_source stop;
+  const std::stop_callback forward(given_up, [&stop] { stop.request_stop(); });
+  Result<std::size_t> count = std::size_t{0};
+  {
+    const FirstReads::Limit limit(about.first_reads, stop);
+    count = about.file_system.read(handle, at, into, stop.get_token());
+  }
+  if (count || count.error().fault != Fault::stopped || given_up.stop_requested()) return count;
+  about.first_reads.failed(inode, {at, at + into.size()});
+  return answer(ETIMEDOUT);
+}
+
+void op_read(fuse_req_t req, fuse_ino_t inode_number, std::size_t size, off_t at, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
+    Context& about = context(req);
+    const InodeId inode(inode_number);
+    const files::HandleId handle(info->fh);
+    const auto offset = static_cast<std::uint64_t>(at);
     Bytes bytes(size);
-    COFFER_TRY(const std::size_t count, file_system(req).read(files::HandleId(info->fh), static_cast<std::uint64_t>(at),
-                                                              bytes, reply.stop_token()));
+    // Reads past the page cache (set_caching() allows them to writers only) come once.
+    const bool comes_twice =
+        (info->flags & (O_ACCMODE | O_DIRECT)) == O_RDONLY && inode_number < files::kVirtualInodeFirst;
+    const bool is_first = comes_twice && !about.first_reads.is_second(inode, offset);
+    COFFER_TRY(const std::size_t count, is_first ? read_first(about, inode, handle, offset, bytes, reply.stop_token())
+                                                 : about.file_system.read(handle, offset, bytes, reply.stop_token()));
     reply.bytes(ByteView(bytes).first(count));
     return {};
   });
@@ -57,12 +80,25 @@ Result<void> write_page(files::FileSystem& files, files::HandleId handle, std::u
   return written;
 }
 
-void op_write(fuse_req_t req, fuse_ino_t, const char* data, std::size_t size, off_t at, fuse_file_info* info) {
+// Waits for room on a thread of its own: writers never take all those that answer the kernel.
+void op_write_when_there_is_room(fuse_req_t req, files::HandleId handle, std::uint64_t at, ByteView bytes) {
+  guarded_waiting(req, [req, handle, at, bytes = copy_of(bytes)](Reply& reply) -> Result<void> {
+    COFFER_DO(file_system(req).write(handle, at, bytes, reply.stop_token()));
+    reply.written(bytes.size());
+    return {};
+  });
+}
+
+void op_write(fuse_req_t req, fuse_ino_t inode, const char* data, std::size_t size, off_t at, fuse_file_info* info) {
+  files::FileSystem& files = file_system(req);
+  const files::HandleId handle(info->fh);
+  const auto offset = static_cast<std::uint64_t>(at);
+  const ByteView bytes = as_bytes({data, size});
+  const bool is_short = files.is_short_of_room();
+  if (is_short && info->writepage == 0) return op_write_when_there_is_room(req, handle, offset, bytes);
   guarded(req, [&](Reply& reply) -> Result<void> {
-    files::FileSystem& files = file_system(req);
-    const files::HandleId handle(info->fh);
-    const auto offset = static_cast<std::uint64_t>(at);
-    const ByteView bytes = as_bytes({data, size});
+    // Without attributes the kernel asks for them at the writer's next write(2): op_getattr makes it wait.
+    if (is_short) fuse_lowlevel_notify_inval_inode(context(req).session, inode, -1, 0);
     COFFER_DO(info->writepage != 0 ? write_page(files, handle, offset, bytes, reply.stop_token())
                                    : files.write(handle, offset, bytes, reply.stop_token()));
     reply.written(size);

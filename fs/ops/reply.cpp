@@ -106,6 +106,11 @@ void Reply::attributes(const Attributes& attributes) {
   fuse_reply_attr(take(), &st, seconds);
 }
 
+void Reply::passing_attributes(const Attributes& attributes) {
+  const struct stat st = stat_of(attributes);
+  fuse_reply_attr(take(), &st, 0);
+}
+
 void Reply::opened(const fuse_file_info& file) {
   Context& about = context(req_);
   if (fuse_reply_open(take(), &file) != 0 && file.fh != 0) about.file_system.release(files::HandleId(file.fh));

@@ -39,6 +39,8 @@ class Reply {
   void entry(const Attributes& attributes);
   void no_entry();  ///< ENOENT, which the kernel may remember.
   void attributes(const Attributes& attributes);
+  /// The same, for now only: the kernel asks again.
+  void passing_attributes(const Attributes& attributes);
   void opened(const fuse_file_info& file);
   void created(const Attributes& attributes, const fuse_file_info& file);
   void bytes(ByteView bytes);

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
+#include <thread>
 #include <utility>
 
 #include "common/base/log.h"
@@ -24,6 +26,37 @@ constexpr auto kConnectDeadline = 5s;
 constexpr auto kCatchUpDeadline = 10min;
 constexpr auto kAskDeadline = 20s;
 constexpr auto kReleaseDeadline = 3s;
+constexpr auto kPartingTime = 5s;
+
+/// Rings once, on a thread of its own, unless it is destroyed before; the destructor waits while it rings.
+class Alarm {
+ public:
+  Alarm(std::chrono::milliseconds after, std::function<void()> ring)
+      : thread_([this, at = steady_clock::now() + after, ring = std::move(ring)] {
+          {
+            const MutexLock lock(mutex_);
+            while (!is_off_ && steady_clock::now() < at) changed_.wait_until(mutex_, at);
+            if (is_off_) return;
+          }
+          ring();
+        }) {}
+  ~Alarm() {
+    {
+      const MutexLock lock(mutex_);
+      is_off_ = true;
+    }
+    changed_.notify_all();
+    thread_.join();
+  }
+  Alarm(const Alarm&) = delete;
+  Alarm& operator=(const Alarm&) = delete;
+
+ private:
+  Mutex mutex_;
+  Condition changed_;
+  bool is_off_ GUARDED_BY(mutex_) = false;
+  std::thread thread_;
+};
 
 }  // namespace
 
@@ -244,18 +277,23 @@ void Vault::Parts::link_changed() {
 }
 
 // Top down. Where the server answers, what is on its way may arrive, and the lease is given back; where it does not,
-// the client is stopped first, so that nobody waits for it.
+// the client is stopped first, so that nobody waits for it. A server that fell silent is noticed late: kPartingTime is
+// all that those wait who wait for its answers, and stopping the client ends them.
 Result<void> Vault::Parts::close() {
   if (std::exchange(is_closed_, true)) return {};
   Result<void> flushed;
   if (file_system && !read_only_) flushed = file_system->flush_all();
   is_running_ = false;
-  const bool is_online = client && client->link() == rpc::Link::online;
-  if (client && !is_online) client->stop();
-  if (uploader) uploader->stop();
-  if (lease) {
-    lease->stop();
-    lease->release(steady_clock::now() + kReleaseDeadline);
+  if (client && client->link() != rpc::Link::online) client->stop();
+  {
+    const Alarm parting(kPartingTime, [this] {
+      if (client) client->stop();
+    });
+    if (uploader) uploader->stop();
+    if (lease) {
+      lease->stop();
+      lease->release(steady_clock::now() + kReleaseDeadline);
+    }
   }
   if (client) client->stop();
   if (follower) follower->stop();

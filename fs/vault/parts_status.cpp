@@ -1,4 +1,5 @@
 // What the stations say of themselves: for the status, for statfs, and before every change.
+#include <algorithm>
 #include <cerrno>
 
 #include "common/base/text.h"
@@ -17,6 +18,24 @@ std::string link_text(rpc::Link link) {
     case rpc::Link::refused: return "refused";
   }
   return "";
+}
+
+constexpr std::uint64_t kOneWriteBytesMax = 16u << 20;
+/// Writers wait when less than this is free (commit::Committer keeps about as much for what is on its way).
+constexpr std::uint64_t kLittleRoomBytes = 80u << 20;
+
+// Why writers wait, and what can be done about it; empty while there is room.
+std::string room_problem(const spool::Spool& spool, os::Disk& disk, const std::string& folder) {
+  if (spool.free_bytes() >= std::min(kLittleRoomBytes, spool.bytes_max() / 3)) return {};
+  const std::string owed = base::format_size(spool.owed_bytes());
+  const Result<std::uint64_t> disk_free = disk.free_bytes(folder);
+  if (disk_free && *disk_free < kLittleRoomBytes + (64u << 20)) {
+    return "the disk of " + folder + " is full (" + base::format_size(*disk_free) +
+           " are free): writers wait. Make room on it; the spool keeps the " + owed + " that the server does not have";
+  }
+  return "the spool is full: " + owed + " of at most " + base::format_size(spool.bytes_max()) +
+         " wait for the server, and so do writers. It empties as the server takes them; mount with a larger -o "
+         "cache_size= if that is too slow";
 }
 
 std::string lease_text(LeaseState state) {
@@ -62,6 +81,7 @@ Status Vault::Parts::status() const {
   if (file_system) {
     for (const std::string& problem : file_system->problems()) add(problem);
   }
+  add(room_problem(*spool, os::real_disk(), folder.spool()));
   add(lease->problem());
   add(follower->problem());
   const MutexLock guard(mutex_);
@@ -75,6 +95,11 @@ Result<void> Vault::Parts::accepts(std::uint64_t more_bytes) {
   if (state == LeaseState::lost || state == LeaseState::denied) return answer(EROFS);
   if (client->link() == rpc::Link::refused) return answer(EROFS);
   if (more_bytes == 0) return {};
+  // More than any write brings is a question for the future: whether writers shall hear of it as soon as room is used
+  // up.
+  if (more_bytes > kOneWriteBytesMax && spool->free_bytes() < std::min(more_bytes, spool->bytes_max() / 2)) {
+    return answer(ENOSPC);
+  }
   const files::Capacity room = capacity();
   if (room.quota_bytes && room.stored_bytes + more_bytes > *room.quota_bytes) return answer(EDQUOT);
   return {};

@@ -38,6 +38,8 @@ class Client {
   /// Mounts in a process of our own (--foreground), with `options` behind -o, and waits until it is usable.
   void mount(const std::string& options = "");
   bool is_mounted() const;
+  /// Whether the process of mount() is there.
+  bool is_running() const { return process_ && process_->runs(); }
   /// `coffer umount`, which waits for the server.
   Finished umount();
   /// kill -9 of the mounted client, and away with the dead mountpoint.
