@@ -132,6 +132,7 @@ int Stage::stop_server() {
 void Stage::kill9_server() {
   server_->signal(SIGKILL);
   server_->wait(seconds(30));
+  server_.reset();
 }
 
 Finished Stage::cofferd(std::vector<std::string> arguments) const {
