@@ -200,6 +200,29 @@ TEST_F(Outbox, DraftsNoFileThatIsHeld) {
   EXPECT_EQ(follower_.stat("g").bytes, 0u);
 }
 
+// Claim: a file that is held delays no other for which someone waits, however renames bind the two.
+// Method: q becomes t and p becomes q, so q's old and new name and p's are committed together; p is held.
+TEST_F(Outbox, EndsAHoldForWhoWaitsForAFileThatRenamesBindToIt) {
+  const InodeId p = world_.file("p");
+  const InodeId q = world_.file("q");
+  const InodeId other = world_.file("other");
+  world_.store(world_.write(p, 0, 100));
+  commit_all();
+  EXPECT_EQ(world_.rename("q", "t"), 0);
+  EXPECT_EQ(world_.rename("p", "q"), 0);
+  world_->hold(p, true);
+  EXPECT_TRUE(world_->change(p, {.bytes = 0}));
+  EXPECT_TRUE(world_->let_go_for(other)) << "no name binds it";
+  while (commit_once()) {
+  }
+  EXPECT_FALSE(world_.committed(q));
+  EXPECT_EQ(follower_.stat("p").bytes, 100u);
+  EXPECT_TRUE(world_->let_go_for(q));
+  commit_all();
+  EXPECT_TRUE(world_.committed(q));
+  EXPECT_EQ(follower_.inode("t"), q);
+}
+
 TEST_F(Outbox, SendsNothingOfAFileThatIsUnlinkedButOpen) {
   const InodeId inode = world_.file("tmp");
   world_->pin(inode);
