@@ -3,8 +3,9 @@
 // Many operations share one transaction of the tree, because a commit for each costs more than all else that a small
 // file costs. An operation is answered once its record is here: kill -9 then loses nothing of it, since the next
 // Tree::open() runs the statements again. The file is never synced: like SQLite's own journal with synchronous=NORMAL
-// it survives the process, not a power cut. Every transaction has its generation, which the row `state` holds: records
-// of another one are left over from before, or from a future that a power cut took, and are not run.
+// it survives the process, not a power cut. Every transaction of SQLite, also one of a single operation, begins a new
+// generation, which the row `state` holds: records of another one are left over from before, or build on a transaction
+// that a power cut took, and are not run.
 //
 //     at    bytes  field
 //     0     4      CFRO

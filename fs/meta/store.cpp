@@ -46,9 +46,12 @@ Result<void> Store::load() {
 Result<void> Store::power_safe() {
   COFFER_DO(transactions_.settle());
   // In WAL mode a commit with synchronous=FULL syncs the journal, and with it all commits before; what is no longer in
-  // the journal was synced when it was moved into the database. The write of the same value makes it a commit.
+  // the journal was synced when it was moved into the database. A commit that changes no page syncs nothing, and SQLite
+  // leaves a page alone when a row is given the values that it has: this one gives the redo log a new generation.
   COFFER_DO(connection_.database().execute("PRAGMA synchronous=FULL"));
-  const Result<void> synced = connection_.run("UPDATE state SET version = version");
+  Result<void> synced = transactions_.begin(Sharing::alone);
+  if (synced) synced = transactions_.commit();
+  if (!synced) transactions_.roll_back();
   COFFER_DO(connection_.database().execute("PRAGMA synchronous=NORMAL"));
   return synced;
 }

@@ -1,10 +1,13 @@
 #include "fs/meta/transactions.h"
 
+#include <array>
+#include <bit>
 #include <string>
 #include <unordered_map>
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/os/random.h"
 
 namespace coffer::meta {
 namespace {
@@ -41,6 +44,14 @@ Result<std::uint64_t> generation_in(Connection& connection) {
   COFFER_TRY(const bool found, rows.step());
   if (!found) return Error{Fault::corrupt, 0, "the tree has lost its counters"};
   return rows.u64(0);
+}
+
+/// At random: a power cut may take transactions and leave what was logged after them. A number that is counted would be
+/// given again to others, and make those records theirs.
+std::uint64_t new_generation() {
+  std::array<std::byte, 8> bytes{};
+  os::real_random().fill(bytes);
+  return std::bit_cast<std::uint64_t>(bytes);
 }
 
 Result<void> set_generation(Connection& connection, std::uint64_t generation) {
@@ -97,8 +108,14 @@ Result<void> Transactions::begin(Sharing sharing) {
 }
 
 Result<void> Transactions::commit() {
-  if (current_ == Sharing::alone) return connection_.run("COMMIT");
-  return commit_shared();
+  if (current_ == Sharing::shared) return commit_shared();
+  if (!log_) return connection_.run("COMMIT");
+  // What is logged from now on builds on this transaction. A power cut may take it and leave the log.
+  const std::uint64_t next = new_generation();
+  COFFER_DO(set_generation(connection_, next));
+  COFFER_DO(connection_.run("COMMIT"));
+  log_->begin(next);
+  return {};
 }
 
 Result<void> Transactions::commit_shared() {
@@ -128,7 +145,7 @@ void Transactions::roll_back() {
 
 Result<void> Transactions::settle() {
   if (!is_open_) return {};
-  const std::uint64_t next = log_->generation() + 1;
+  const std::uint64_t next = new_generation();
   Result<void> committed = set_generation(connection_, next);
   if (committed) committed = connection_.run("COMMIT");
   if (committed) {
