@@ -90,6 +90,7 @@ Result<void> serve(const vault::VaultFolder& folder, const vault::VaultSettings&
   mount_options.mountpoint = options.vault.mountpoint;
   mount_options.options = options.for_kernel;
   mount_options.read_only = opened->is_read_only();
+  mount_options.shown = options.shown;
   if (opened->is_read_only()) mount_options.cache_time = std::chrono::seconds(1);
   mount_options.on_ready = [&] { ready(welcome(*opened, options.vault.mountpoint, options.vault.read_only)); };
   COFFER_TRY(mount, ops::Mount::mount(opened->file_system(), mount_options));
@@ -146,9 +147,9 @@ void add_mount(CLI::App& app, CommandLine& line) {
   CLI::App* const command = app.add_subcommand("mount", "Mount the vault; returns when it is usable");
   const auto options = std::make_shared<MountCommand>();
   command->add_option("mountpoint", options->mountpoint, "An empty folder")->required();
-  command->add_option(
-      "-o", options->options,
-      "compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, read_timeout=30s, ro, allow_other …");
+  command->add_option("-o", options->options,
+                      "compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, read_timeout=30s, ro, "
+                      "noatime, allow_other …");
   command->add_flag("--foreground,-f", options->foreground, "Stay in the foreground, with the log on stderr");
   options->key.add_to(*command);
   command->callback([options, &line] {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <chrono>
 #include <sstream>
 #include <string_view>
 #include <utility>
@@ -17,12 +19,23 @@ constexpr std::uint64_t kCacheBytesMin = 64u << 20;
 constexpr std::uint64_t kTimeMax = 24 * 3600;  // Seconds.
 
 // Handed on to the kernel or to fusermount3.
-constexpr std::array<std::string_view, 16> kKernelOptions = {
-    "allow_other", "allow_root", "nosuid", "suid",  "nodev",      "dev",      "noexec",       "exec",
-    "noatime",     "atime",      "sync",   "async", "nodiratime", "relatime", "auto_unmount", "dirsync"};
-// For mount(8) and systemd in fstab(5); nothing to do here.
-constexpr std::array<std::string_view, 9> kFstabOptions = {
-    "rw", "defaults", "noauto", "auto", "user", "nouser", "nofail", "_netdev", "default_permissions"};
+constexpr std::array<std::string_view, 12> kKernelOptions = {"allow_other", "allow_root", "nosuid",  "suid",
+                                                             "nodev",       "dev",        "noexec",  "exec",
+                                                             "sync",        "async",      "dirsync", "auto_unmount"};
+// For mount(8) and systemd in fstab(5), or what holds anyhow: nothing to do here.
+constexpr std::array<std::string_view, 13> kOthersOptions = {"defaults",
+                                                             "noauto",
+                                                             "auto",
+                                                             "user",
+                                                             "nouser",
+                                                             "users",
+                                                             "owner",
+                                                             "group",
+                                                             "nofail",
+                                                             "_netdev",
+                                                             "diratime",
+                                                             "nostrictatime",
+                                                             "default_permissions"};
 
 bool is_in(const auto& list, std::string_view option) { return std::ranges::find(list, option) != list.end(); }
 
@@ -30,7 +43,8 @@ Error unknown(const std::string& option) {
   return usage(
       "unknown mount option '" + option +
       "': known are compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, read_timeout=30s, "
-      "fsync_timeout=60s, full_wait=30s, ro, rw, allow_other, allow_root, noatime, nosuid, nodev, noexec");
+      "fsync_timeout=60s, full_wait=30s, ro, rw, uid=N, gid=N, umask=022, noatime, nodiratime, relatime, strictatime, "
+      "allow_other, allow_root, nosuid, nodev, noexec, suid, dev, exec, sync, dirsync, auto_unmount");
 }
 
 Result<std::chrono::milliseconds> time_of(const std::string& name, const std::string& value) {
@@ -40,33 +54,78 @@ Result<std::chrono::milliseconds> time_of(const std::string& name, const std::st
   return std::chrono::milliseconds(std::chrono::seconds(*seconds));
 }
 
-Result<void> take(const std::string& option, ParsedMountOptions& into) {
-  const std::size_t equals = option.find('=');
-  const std::string name = option.substr(0, equals);
-  const std::string value = equals == std::string::npos ? "" : option.substr(equals + 1);
+Result<std::uint32_t> parse_number(const std::string& name, const std::string& value, int base, std::uint32_t max) {
+  std::uint32_t number = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number, base);
+  if (error == std::errc() && end == value.data() + value.size() && number <= max) return number;
+  return usage(base == 8 ? name + " is an octal number such as 022, not '" + value + "'"
+                         : name + " is a number such as 1000, not '" + value + "'");
+}
+
+/// Options of the form name=value. False where there is no such.
+Result<bool> take_value(const std::string& name, const std::string& value, ParsedMountOptions& into) {
+  constexpr std::uint32_t kIdMax = ~std::uint32_t{0} - 1;  // The last one means "no id".
   if (name == "compression") {
     Result<seal::Compression> compression = seal::parse_compression(value);
     if (!compression) return usage(compression.error().what);
     into.vault.compression = *compression;
   } else if (name == "fsync") {
     if (value != "server" && value != "local") return usage("fsync is server or local, not '" + value + "'");
-    into.vault.fsync_local = value == "local";
+    into.vault.files.fsync = value == "local" ? files::FsyncMode::local : files::FsyncMode::server;
   } else if (name == "cache_size") {
     const Result<std::uint64_t> bytes = base::parse_size(value);
     if (!bytes) return usage("cache_size is a size such as 10G, not '" + value + "'");
     if (*bytes < kCacheBytesMin) return usage("cache_size must be at least 64M");
     into.vault.cache_bytes = *bytes;
   } else if (name == "read_timeout") {
-    COFFER_TRY(into.vault.read_timeout, time_of(name, value));
+    COFFER_TRY(into.vault.files.read_timeout, time_of(name, value));
   } else if (name == "fsync_timeout") {
-    COFFER_TRY(into.vault.fsync_timeout, time_of(name, value));
+    COFFER_TRY(into.vault.files.fsync_timeout, time_of(name, value));
   } else if (name == "full_wait") {
     COFFER_TRY(into.vault.full_wait, time_of(name, value));
-  } else if (option == "ro") {
-    into.vault.read_only = true;
-  } else if (is_in(kKernelOptions, option) || name == "max_read" || name == "fsname") {
+  } else if (name == "uid") {
+    COFFER_TRY(into.shown.uid, parse_number(name, value, 10, kIdMax));
+  } else if (name == "gid") {
+    COFFER_TRY(into.shown.gid, parse_number(name, value, 10, kIdMax));
+  } else if (name == "umask") {
+    COFFER_TRY(into.shown.umask, parse_number(name, value, 8, 0777));
+  } else if (name == "max_read" || name == "fsname") {
+    into.for_kernel.push_back(name + "=" + value);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+/// The kernel leaves times of access to us, but shows in /proc/mounts what it is told.
+bool take_atime(const std::string& option, ParsedMountOptions& into) {
+  files::FileSystemOptions& files = into.vault.files;
+  if (option == "noatime") {
+    files.atimes = files::Atimes::none;
+  } else if (option == "relatime" || option == "atime") {
+    files.atimes = files::Atimes::relative;
+  } else if (option == "strictatime") {
+    files.atimes = files::Atimes::always;
+  } else if (option == "nodiratime") {
+    files.folder_atimes = false;
+  } else {
+    return false;
+  }
+  if (option.starts_with("no")) into.for_kernel.push_back(option);
+  return true;
+}
+
+Result<void> take(const std::string& option, ParsedMountOptions& into) {
+  if (const std::size_t equals = option.find('='); equals != std::string::npos) {
+    COFFER_TRY(const bool is_known, take_value(option.substr(0, equals), option.substr(equals + 1), into));
+    if (is_known) return {};
+  }
+  if (option == "ro" || option == "rw") {
+    into.vault.read_only = option == "ro";
+  } else if (is_in(kKernelOptions, option)) {
     into.for_kernel.push_back(option);
-  } else if (!is_in(kFstabOptions, option) && !option.starts_with("x-")) {
+  } else if (!take_atime(option, into) && !is_in(kOthersOptions, option) && !option.starts_with("x-") &&
+             !option.starts_with("X-") && !option.starts_with("comment=")) {
     return unknown(option);
   }
   return {};

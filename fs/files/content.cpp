@@ -46,7 +46,11 @@ void FileSystem::State::let_go(InodeId inode) {
 
 Result<HandleId> FileSystem::open(InodeId inode, int flags) {
   const int access = flags & O_ACCMODE;
-  Handle handle{.inode = inode, .reads = access != O_WRONLY, .writes = access != O_RDONLY, .status = {}};
+  Handle handle{.inode = inode,
+                .reads = access != O_WRONLY,
+                .writes = access != O_RDONLY,
+                .sets_atime = access != O_WRONLY && (flags & O_NOATIME) == 0,
+                .status = {}};
   if (is_virtual(inode)) {
     if (handle.writes || (flags & O_TRUNC) != 0) return answer(EACCES);
     if (inode == kVirtualFolder) return answer(EISDIR);
@@ -111,12 +115,14 @@ Result<std::size_t> FileSystem::read(HandleId id, std::uint64_t offset, MutableB
     std::ranges::copy(as_bytes(rest.substr(0, count)), into.begin());
     return count;
   }
-  return state_->read(handle->inode, offset, into, stop);
+  COFFER_TRY(const Attributes now, state_->committer.attributes(handle->inode));
+  if (handle->sets_atime) state_->touch(now);
+  return state_->read(now, offset, into, stop);
 }
 
-Result<std::size_t> FileSystem::State::read(InodeId inode, std::uint64_t offset, MutableByteView into,
+Result<std::size_t> FileSystem::State::read(const Attributes& now, std::uint64_t offset, MutableByteView into,
                                             const std::stop_token& stop) {
-  COFFER_TRY(const Attributes now, committer.attributes(inode));
+  const InodeId inode = now.inode;
   if (offset >= now.bytes) return std::size_t{0};
   into = into.first(static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), now.bytes - offset)));
 

@@ -51,6 +51,7 @@ Result<Attributes> FileSystem::change(InodeId inode, const meta::AttributeChange
   COFFER_DO(state_->check_change(inode));
   // An emptied file that someone is about to fill is not sent before it is.
   if (change.bytes == 0 && state_->open_files.has_writers(inode)) state_->hold(inode);
+  if (change.atime_ns) state_->open_files.atime_was_set(inode);
   return state_->noted(state_->committer.change(inode, change));
 }
 

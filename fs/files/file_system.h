@@ -50,8 +50,17 @@ enum class FsyncMode {
   local,   ///< `spooled`, and safe on the local disk whenever the power goes.
 };
 
+/// What reading does to atime, as mount(8) says it.
+enum class Atimes {
+  none,      ///< noatime
+  relative,  ///< relatime: where it is not younger than mtime and ctime, or is a day old.
+  always,    ///< strictatime
+};
+
 struct FileSystemOptions {
   bool read_only = false;
+  Atimes atimes = Atimes::relative;
+  bool folder_atimes = true;  ///< Not so with nodiratime.
   FsyncMode fsync = FsyncMode::server;
   std::chrono::milliseconds fsync_timeout = limits::kFsyncTimeout;
   std::chrono::milliseconds barrier_timeout = std::chrono::hours(24);
@@ -113,10 +122,15 @@ class FileSystem {
   /// Someone knows `inode` by number (the kernel, `count` lookups): it stays, even without a name, until forgotten.
   void remember(InodeId inode, std::uint64_t count = 1);
   void forget(InodeId inode, std::uint64_t count);
+  /// A folder was listed, or a symbolic link followed: its atime becomes what options().atimes says.
+  void touch(InodeId inode);
+  /// A handle that only reads is being closed, and has read: a kernel that has the pages asks for nothing. Whether the
+  /// atime changed.
+  bool touch_at_close(HandleId handle);
 
   // -- open files
-  /// `flags` as of open(2). O_TRUNC empties the file, and keeps that from the server until the file is flushed, so
-  /// that an emptied file never replaces a good one.
+  /// `flags` as of open(2), O_NOATIME among them. O_TRUNC empties the file, and keeps that from the server until the
+  /// file is flushed, so that an emptied file never replaces a good one.
   Result<HandleId> open(InodeId inode, int flags);
   /// Makes a regular file and opens it.
   Result<Opened> create_open(InodeId parent, std::string_view name, const meta::NewInode& what, int flags);

@@ -13,6 +13,7 @@ HandleId OpenFiles::add(Handle handle) {
     ++uses.writers;
     uses.is_unflushed = true;
   }
+  handle.atimes_set = uses.atimes_set;
   handles_.emplace(id, std::make_shared<const Handle>(std::move(handle)));
   return id;
 }
@@ -56,6 +57,17 @@ std::vector<InodeId> OpenFiles::with_writers() const {
     if (uses.writers > 0) inodes.push_back(inode);
   }
   return inodes;
+}
+
+void OpenFiles::atime_was_set(InodeId inode) {
+  const MutexLock lock(mutex_);
+  if (const auto uses = uses_.find(inode); uses != uses_.end()) ++uses->second.atimes_set;
+}
+
+bool OpenFiles::is_atime_as_opened(const Handle& handle) const {
+  const MutexLock lock(mutex_);
+  const auto uses = uses_.find(handle.inode);
+  return uses != uses_.end() && uses->second.atimes_set == handle.atimes_set;
 }
 
 bool OpenFiles::is_unflushed(InodeId inode) const {

@@ -21,7 +21,9 @@ struct Handle {
   InodeId inode;
   bool reads = false;
   bool writes = false;
-  std::string status;  ///< Of kStatusFile: what it said when it was opened.
+  bool sets_atime = false;       ///< Reading by it is a matter of atime: not opened with O_NOATIME.
+  std::uint64_t atimes_set = 0;  ///< How often the file's atime had been set by someone when it was opened.
+  std::string status;            ///< Of kStatusFile: what it said when it was opened.
 };
 
 /// Thread-safe.
@@ -40,6 +42,10 @@ class OpenFiles {
   bool is_open(InodeId inode) const;
   bool has_writers(InodeId inode) const;
   std::vector<InodeId> with_writers() const;
+
+  /// Someone says what the atime of the file is: closing a handle from before does not know better.
+  void atime_was_set(InodeId inode);
+  bool is_atime_as_opened(const Handle& handle) const;
 
   /// Whether the file was opened for writing, or written to, since the last flush.
   bool is_unflushed(InodeId inode) const;
@@ -61,6 +67,7 @@ class OpenFiles {
     std::size_t handles = 0;
     std::size_t writers = 0;
     bool is_unflushed = false;
+    std::uint64_t atimes_set = 0;
   };
 
   mutable Mutex mutex_;

@@ -70,7 +70,10 @@ struct FileSystem::State {
   Result<std::shared_ptr<const Handle>> handle(HandleId id) const;
   std::int64_t now_ns() const;
 
-  Result<std::size_t> read(InodeId inode, std::uint64_t offset, MutableByteView into, const std::stop_token& stop);
+  Result<std::size_t> read(const Attributes& now, std::uint64_t offset, MutableByteView into,
+                           const std::stop_token& stop);
+  /// The inode was read: its atime, if options.atimes says so. Whether it changed; a failure is no matter.
+  bool touch(const Attributes& now);
 
   Result<std::string> sha256(InodeId inode, const std::stop_token& stop);
 

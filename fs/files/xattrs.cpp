@@ -36,7 +36,8 @@ Result<std::string> FileSystem::State::sha256(InodeId inode, const std::stop_tok
   crypto::Sha256 hash;
   Bytes step(kHashStepBytes);
   for (std::uint64_t at = 0; true;) {
-    COFFER_TRY(const std::size_t count, read(inode, at, step, stop));
+    COFFER_TRY(const Attributes current, committer.attributes(inode));
+    COFFER_TRY(const std::size_t count, read(current, at, step, stop));
     if (count == 0) break;
     hash.update(ByteView(step).first(count));
     at += count;

@@ -13,6 +13,7 @@
 #include "fs/files/file_system.h"
 #include "fs/ops/first_reads.h"
 #include "fs/ops/fuse.h"
+#include "fs/ops/mount.h"
 #include "fs/ops/waiters.h"
 
 namespace coffer::ops {
@@ -52,6 +53,7 @@ struct Context {
   files::FileSystem& file_system;
   std::string mountpoint;
   double cache_seconds;
+  Shown shown;
   bool follows_others;  ///< Someone else may change what the kernel caches.
   std::function<void()> on_ready;
   std::atomic<bool> is_ready{false};

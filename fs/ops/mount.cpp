@@ -94,6 +94,7 @@ struct Mount::Impl {
       : context{.file_system = file_system,
                 .mountpoint = std::move(mountpoint),
                 .cache_seconds = std::chrono::duration<double>(options.cache_time).count(),
+                .shown = options.shown,
                 .follows_others = options.read_only,
                 .on_ready = options.on_ready} {}
 
@@ -192,6 +193,12 @@ Result<std::unique_ptr<Mount>> Mount::mount(files::FileSystem& file_system, cons
   }
   impl->context.session = impl->session.session;
   if (fuse_session_mount(impl->session.session, impl->context.mountpoint.c_str()) != 0) {
+    if (::geteuid() != 0 && (names(options.options, "allow_other") || names(options.options, "allow_root"))) {
+      return Error{
+          Fault::refused, EACCES,
+          "mounting for other users failed; whoever is not root may do that only where /etc/fuse.conf has a line "
+          "user_allow_other"};
+    }
     return Error{Fault::refused, EACCES,
                  "mounting failed; /dev/fuse and fusermount3 (package fuse3) must be there and usable"};
   }

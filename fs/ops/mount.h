@@ -5,8 +5,10 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
@@ -17,12 +19,21 @@
 
 namespace coffer::ops {
 
+/// What stat(2) shows in place of what is kept, as the FUSE library's options uid=, gid= and umask= do everywhere.
+/// Permissions are checked by it; chown(2) and chmod(2) change what is kept.
+struct Shown {
+  std::optional<std::uint32_t> uid{};
+  std::optional<std::uint32_t> gid{};
+  std::optional<std::uint32_t> umask{};  ///< Permission bits are those missing here.
+};
+
 struct MountOptions {
   std::string mountpoint;
   /// What stands behind -o, one each: allow_other, ro, nosuid, fsname=coffer … default_permissions, subtype=coffer
   /// and, where none is given, fsname=coffer are added.
   std::vector<std::string> options;
   bool read_only = false;
+  Shown shown{};
   /// How long the kernel may answer from memory. A follower of someone else's changes wants a second.
   std::chrono::milliseconds cache_time = std::chrono::hours(1);
   /// Called once, on a thread of the mount, when the kernel agrees on the protocol: from then on the mount answers.

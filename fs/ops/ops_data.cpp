@@ -28,9 +28,13 @@ void set_caching(files::FileSystem& files, InodeId inode, fuse_file_info& info) 
 
 namespace {
 
+/// A call that push_kernel_pages() makes: no reader, and of fsync it wants no more than that the pages have arrived.
+bool is_own_call(fuse_req_t req) { return context(req).own_threads.has(fuse_req_ctx(req)->pid); }
+
 void op_open(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
-    COFFER_TRY(const files::HandleId handle, file_system(req).open(InodeId(inode), info->flags));
+    const int flags = info->flags | (is_own_call(req) ? O_NOATIME : 0);
+    COFFER_TRY(const files::HandleId handle, file_system(req).open(InodeId(inode), flags));
     info->fh = handle.value();
     set_caching(file_system(req), InodeId(inode), *info);
     reply.opened(*info);
@@ -106,9 +110,12 @@ void op_write(fuse_req_t req, fuse_ino_t inode, const char* data, std::size_t si
   });
 }
 
-void op_flush(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+void op_flush(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
-    COFFER_DO(file_system(req).flush(files::HandleId(info->fh)));
+    const files::HandleId handle(info->fh);
+    COFFER_DO(file_system(req).flush(handle));
+    // Of attributes alone (offset -1) this waits for no lock that a request may hold.
+    if (file_system(req).touch_at_close(handle)) fuse_lowlevel_notify_inval_inode(context(req).session, inode, -1, 0);
     reply.done();
     return {};
   });
@@ -121,9 +128,6 @@ void op_release(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
     return {};
   });
 }
-
-/// An fsync that push_kernel_pages() called: the pages have arrived, and more it does not ask for.
-bool is_own_call(fuse_req_t req) { return context(req).own_threads.has(fuse_req_ctx(req)->pid); }
 
 void op_fsync(fuse_req_t req, fuse_ino_t inode, int, fuse_file_info*) {
   if (is_own_call(req)) return Reply(req).done();

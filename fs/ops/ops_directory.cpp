@@ -1,6 +1,8 @@
 // Folders: opening, listing, fsync.
 //
 // An offset is the cookie of the entry before it; 1 stands behind ".", 2 behind "..".
+#include <fcntl.h>
+
 #include <algorithm>
 #include <cerrno>
 
@@ -11,6 +13,7 @@ namespace coffer::ops {
 
 namespace {
 
+constexpr std::uint64_t kLeavesAtime = 1;
 constexpr std::uint64_t kBehindSelf = 1;
 constexpr std::uint64_t kBehindParent = 2;
 static_assert(kBehindParent < meta::kCookieMin);
@@ -31,13 +34,13 @@ class Listing {
       const double seconds = context(req_).seconds_for(attributes.inode);
       fuse_entry_param entry{};
       entry.ino = attributes.inode.value();
-      entry.attr = stat_of(attributes);
+      entry.attr = stat_of(context(req_), attributes);
       entry.attr_timeout = seconds;
       entry.entry_timeout = seconds;
       needed = fuse_add_direntry_plus(req_, reinterpret_cast<char*>(at), room, name.c_str(), &entry,
                                       static_cast<off_t>(next_offset));
     } else {
-      const struct stat st = stat_of(attributes);
+      const struct stat st = stat_of(context(req_), attributes);
       needed = fuse_add_direntry(req_, reinterpret_cast<char*>(at), room, name.c_str(), &st,
                                  static_cast<off_t>(next_offset));
     }
@@ -84,20 +87,22 @@ Result<void> list(fuse_req_t req, InodeId folder, std::size_t bytes_max, std::ui
 void op_opendir(fuse_req_t req, fuse_ino_t folder, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_DO(file_system(req).attributes(InodeId(folder)));
-    info->fh = 0;  // Nothing is kept between calls: an offset says all.
+    info->fh = (info->flags & O_NOATIME) != 0 ? kLeavesAtime : 0;  // All that is kept between calls.
     reply.opened(*info);
     return {};
   });
 }
 
-void op_readdir(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info*) {
+void op_readdir(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) {
+    if (info->fh != kLeavesAtime) file_system(req).touch(InodeId(folder));
     return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), false, reply);
   });
 }
 
-void op_readdirplus(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info*) {
+void op_readdirplus(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) {
+    if (info->fh != kLeavesAtime) file_system(req).touch(InodeId(folder));
     return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), true, reply);
   });
 }

@@ -27,7 +27,7 @@ fuse_entry_param entry_of(const Context& context, const Attributes& attributes) 
   const double seconds = context.seconds_for(attributes.inode);
   fuse_entry_param entry{};
   entry.ino = attributes.inode.value();
-  entry.attr = stat_of(attributes);
+  entry.attr = stat_of(context, attributes);
   entry.attr_timeout = seconds;
   entry.entry_timeout = seconds;
   return entry;
@@ -37,13 +37,14 @@ void interrupted(fuse_req_t, void* source) { static_cast<std::stop_source*>(sour
 
 }  // namespace
 
-struct stat stat_of(const Attributes& attributes) {
+struct stat stat_of(const Context& context, const Attributes& attributes) {
   struct stat st {};
   st.st_ino = attributes.inode.value();
   st.st_mode = attributes.mode;
+  if (context.shown.umask) st.st_mode = (attributes.mode & S_IFMT) | (0777u & ~*context.shown.umask);
   st.st_nlink = attributes.links;
-  st.st_uid = attributes.uid;
-  st.st_gid = attributes.gid;
+  st.st_uid = context.shown.uid.value_or(attributes.uid);
+  st.st_gid = context.shown.gid.value_or(attributes.gid);
   st.st_rdev = attributes.rdev;
   st.st_size = static_cast<off_t>(attributes.bytes);
   st.st_blocks = static_cast<blkcnt_t>((attributes.allocated_bytes + kStatBlockBytes - 1) / kStatBlockBytes);
@@ -101,13 +102,14 @@ void Reply::no_entry() {
 }
 
 void Reply::attributes(const Attributes& attributes) {
-  const struct stat st = stat_of(attributes);
-  const double seconds = context(req_).seconds_for(attributes.inode);
+  const Context& about = context(req_);
+  const struct stat st = stat_of(about, attributes);
+  const double seconds = about.seconds_for(attributes.inode);
   fuse_reply_attr(take(), &st, seconds);
 }
 
 void Reply::passing_attributes(const Attributes& attributes) {
-  const struct stat st = stat_of(attributes);
+  const struct stat st = stat_of(context(req_), attributes);
   fuse_reply_attr(take(), &st, 0);
 }
 

@@ -67,7 +67,7 @@ class Reply {
   std::unique_ptr<Interruption> interruption_;  ///< At a fixed address, which libfuse keeps until take().
 };
 
-struct stat stat_of(const Attributes& attributes);
+struct stat stat_of(const Context& context, const Attributes& attributes);
 Context& context(fuse_req_t req);
 
 }  // namespace coffer::ops

@@ -1,6 +1,7 @@
 #include "fs/vault/parts.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -77,12 +78,10 @@ Result<void> Vault::Parts::build(const KeySource& key_source) {
   COFFER_TRY(const keys::VaultKey key, open_key(key_source));
   COFFER_DO(open_stations(key));
   COFFER_DO(reach_head());
+  if (!read_only_) COFFER_DO(own_new_root());
 
-  files::FileSystemOptions file_options;
+  files::FileSystemOptions file_options = options.files;
   file_options.read_only = read_only_;
-  file_options.fsync = options.fsync_local ? files::FsyncMode::local : files::FsyncMode::server;
-  file_options.read_timeout = options.read_timeout;
-  file_options.fsync_timeout = options.fsync_timeout;
   file_system = std::make_unique<files::FileSystem>(*tree, *committer, *fetcher, *this, os::real_clock(), file_options);
   is_running_ = true;
   if (read_only_) {
@@ -92,6 +91,17 @@ Result<void> Vault::Parts::build(const KeySource& key_source) {
     lease->start();
     link_changed();
   }
+  return {};
+}
+
+// Else whoever is not root could write nothing into his own vault: the kernel goes by the root folder's mode.
+Result<void> Vault::Parts::own_new_root() {
+  COFFER_TRY(const Attributes root, tree->attributes(kRootInode));
+  if (::geteuid() == 0 || root.ctime_ns != 0) return {};
+  meta::AttributeChange owner;
+  owner.uid = ::geteuid();
+  owner.gid = ::getegid();
+  COFFER_TRY([[maybe_unused]] const Attributes changed, tree->change(kRootInode, owner));
   return {};
 }
 

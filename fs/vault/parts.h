@@ -71,6 +71,8 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   Result<keys::VaultKey> open_key(const KeySource& source);
   Result<void> open_stations(const keys::VaultKey& key);
   Result<void> reach_head();
+  /// The root of a vault that nobody has written to yet belongs to whoever mounts it first.
+  Result<void> own_new_root();
   Result<void> lease_granted(std::uint64_t epoch);
   void tree_changed(meta::Changed changed);
   void link_changed();

@@ -27,12 +27,10 @@ struct Options {
   bool read_only = false;
   bool force_lease = false;  ///< Take the lease from another client that holds it.
   seal::Compression compression;
-  bool fsync_local = false;       ///< fsync=local: fsync answers when spooled and safe from a power cut.
-  std::uint64_t cache_bytes = 0;  ///< Of the spool; 0 for its default.
-  std::chrono::milliseconds read_timeout = limits::kReadTimeout;    ///< Of a read that needs the server.
-  std::chrono::milliseconds fsync_timeout = limits::kFsyncTimeout;  ///< Of fsync=server.
-  std::chrono::milliseconds full_wait = commit::kFullWait;          ///< Of a write while there is no room.
-  std::string mountpoint;                                           ///< Told to others that find the vault locked.
+  files::FileSystemOptions files;                           ///< Its read_only is as the vault turns out to be.
+  std::uint64_t cache_bytes = 0;                            ///< Of the spool; 0 for its default.
+  std::chrono::milliseconds full_wait = commit::kFullWait;  ///< Of a write while there is no room.
+  std::string mountpoint;                                   ///< Told to others that find the vault locked.
 };
 
 /// Inodes and names that another client changed: what the kernel may hold of them is stale.

@@ -105,12 +105,25 @@ TEST_F(Usage, NamesAFileThatIsMissingBeforeTheTokenIsUsed) {
 TEST_F(Usage, ListsTheMountOptionsThatItKnows) {
   for (const char* options :
        {"frobnicate", "compression=lzma", "compression=zstd:99", "fsync=never", "cache_size=much", "cache_size=1K",
-        "compression", "read_timeout=soon", "fsync_timeout=-1", "full_wait=2d"}) {
+        "compression", "uid=me", "uid=-1", "gid=4294967295", "umask=9", "umask=7777", "umask=", "full_wait=2d",
+        "read_timeout=soon", "fsync_timeout=25h", "fsync_timeout=-1", "noatime=1", "ro=yes"}) {
     const Finished finished = coffer({"mount", "/mnt", "--home", home(), "-o", options});
     EXPECT_EQ(finished.exit_code, 2) << options << finished.err;
     EXPECT_EQ(std::ranges::count(finished.err, '\n'), 1) << finished.err;
   }
   expect_one_sentence(coffer({"mount", "/mnt", "--home", home(), "-o", "frobnicate"}), 2, "compression=");
+  expect_one_sentence(coffer({"mount", "/mnt", "--home", home(), "-o", "umask=x"}), 2, "octal");
+}
+
+TEST_F(Usage, TakesTheMountOptionsOfFstab) {
+  // Nothing is enrolled, which is what it says once the options are read.
+  expect_one_sentence(
+      coffer({"mount", "/mnt", "--home", home(), "-o",
+              "defaults,rw,noauto,user,users,nofail,_netdev,x-systemd.automount,X-mount.mkdir,comment=c,noatime,"
+              "nodiratime,"
+              "relatime,strictatime,suid,dev,exec,sync,async,uid=0,gid=4294967294,umask=0022,read_timeout=5m,"
+              "fsync_timeout=90,cache_size=10G,fsync=local,compression=zstd:3,default_permissions,allow_other"}),
+      1, "enroll");
 }
 
 TEST_F(Usage, SaysThatNothingIsMountedThere) {

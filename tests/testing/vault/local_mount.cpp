@@ -9,11 +9,13 @@
 
 namespace coffer::testing {
 
-LocalMount::LocalMount(const std::string& vault_folder, files::FileSystemOptions options)
-    : vault_(vault_folder, options) {
+LocalMount::LocalMount(const std::string& vault_folder, const LocalMountOptions& options)
+    : vault_(vault_folder, options.files) {
   ops::MountOptions mount_options;
   mount_options.mountpoint = path();
-  mount_options.read_only = options.read_only;
+  mount_options.options = options.fuse;
+  mount_options.read_only = options.files.read_only;
+  mount_options.shown = options.shown;
   const auto is_ready = std::make_shared<std::atomic<bool>>(false);
   mount_options.on_ready = [is_ready] { *is_ready = true; };
   Result<std::unique_ptr<ops::Mount>> mounted = ops::Mount::mount(vault_.file_system(), mount_options);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "fs/ops/mount.h"
 #include "tests/testing/temp_dir.h"
@@ -12,10 +13,18 @@
 
 namespace coffer::testing {
 
+struct LocalMountOptions {
+  std::vector<std::string> fuse{};  ///< As ops::MountOptions::options.
+  files::FileSystemOptions files{};
+  ops::Shown shown{};
+};
+
 /// Mounted from construction to destruction, on a mountpoint of its own.
 class LocalMount {
  public:
-  explicit LocalMount(const std::string& vault_folder, files::FileSystemOptions options = {});
+  explicit LocalMount(const std::string& vault_folder, const files::FileSystemOptions& options = {})
+      : LocalMount(vault_folder, LocalMountOptions{.fuse = {}, .files = options, .shown = {}}) {}
+  LocalMount(const std::string& vault_folder, const LocalMountOptions& options);
   ~LocalMount();
   LocalMount(const LocalMount&) = delete;
   LocalMount& operator=(const LocalMount&) = delete;

@@ -1,0 +1,111 @@
+// Mounting as fstab(5), mount(8) and users without privileges do it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/testing/command.h"
+#include "tests/testing/stage.h"
+
+namespace coffer::cli {
+namespace {
+
+using testing::Finished;
+using ::testing::HasSubstr;
+using testing::succeeded;
+
+class MountOptions : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (!testing::can_mount()) GTEST_SKIP() << "no /dev/fuse on this machine";
+    if (::getuid() != 0) GTEST_SKIP() << "mount(8) and other users are for root to try";
+    client_ = &stage_.client("first");
+  }
+  testing::Stage stage_;
+  testing::Client* client_ = nullptr;
+};
+
+TEST_F(MountOptions, AreWhatTheMountShows) {
+  ASSERT_NO_FATAL_FAILURE(client_->mount());
+  std::ofstream(client_->mountpoint() + "/file") << "text";
+  ASSERT_EQ(client_->umount().exit_code, 0);
+  ASSERT_NO_FATAL_FAILURE(client_->mount("ro,uid=1234,gid=2345,umask=077,noexec,noatime,suid,dev,fsname=photos"));
+  const Finished shown = testing::shell("stat -c '%u %g %a' " + client_->mountpoint() + "/file; grep " +
+                                        client_->mountpoint() + " /proc/self/mounts");
+  EXPECT_THAT(shown.out, HasSubstr("1234 2345 700\n"));
+  EXPECT_THAT(shown.out, HasSubstr("photos " + client_->mountpoint() + " fuse.coffer ro,noexec,noatime,"));
+  EXPECT_FALSE(std::ofstream(client_->mountpoint() + "/new").is_open());
+}
+
+// Claim: a line of fstab(5) mounts, also by mount(8)'s own way of calling the helper, and umount(8) unmounts.
+//
+// Method: /usr/sbin is covered, for this test's processes alone, by one that has the helper in it.
+TEST_F(MountOptions, StandInALineOfFstab) {
+  std::filesystem::create_directories(stage_.folder() + "/sbin");
+  std::filesystem::create_directories(stage_.folder() + "/covered");
+  const std::string fstab = stage_.folder() + "/fstab";
+  std::ofstream(fstab) << "first " << client_->mountpoint()
+                       << " coffer noauto,_netdev,nofail,x-test=1,home=" << client_->home()
+                       << ",allow_other,compression=zstd:1,umask=022 0 0\n";
+  const Finished finished = testing::shell(
+      "exec unshare -m bash -e <<'END'\n"
+      "export C=" +
+      testing::bin_folder() + " S=" + stage_.folder() + " M=" + client_->mountpoint() + " H=" + client_->home() + "\n" +
+      R"(mount --bind /usr/sbin $S/covered
+      ln -s $S/covered/* $S/sbin/
+      cp )" COFFER_VECTORS R"(/../../packaging/mount.coffer $S/sbin/
+      ln -s $C/coffer $S/sbin/
+      mount --bind $S/sbin /usr/sbin
+      mount -T $S/fstab $M
+      echo text > $M/file; grep $M /proc/self/mounts; umount $M
+      until $C/coffer status --home $H >/dev/null; do sleep 0.05; done
+      mount -t coffer -o ro,home=$H none $M
+      cat $M/file; grep $M /proc/self/mounts; umount $M
+      mount -t coffer -o frobnicate,home=$H none $M || echo refused with $?
+)"
+      "END");
+  EXPECT_TRUE(succeeded(finished));
+  EXPECT_THAT(finished.out, HasSubstr("fuse.coffer rw,"));
+  EXPECT_THAT(finished.out, HasSubstr("text\n"));
+  EXPECT_THAT(finished.out, HasSubstr("fuse.coffer ro,"));
+  EXPECT_THAT(finished.out, HasSubstr("refused with"));
+  EXPECT_THAT(finished.err, HasSubstr("unknown mount option 'frobnicate'"));
+}
+
+// Claim: who is not root mounts, writes, and unmounts, by way of fusermount3, which is setuid.
+//
+// Method: as on a machine with udev, anyone may open /dev/fuse; for this test's processes alone.
+TEST_F(MountOptions, AreForOrdinaryUsersToo) {
+  const Finished token = stage_.cofferd({"invite", "nobodys"});
+  ASSERT_EQ(token.exit_code, 0) << token.err;
+  const testing::TempDir own;
+  const Finished finished =
+      testing::shell("export HOME=" + own.path().string() + " T=" + token.out.substr(0, token.out.find('\n')) + "\n" +
+                     "cp " + testing::bin_folder() + "/coffer $HOME/\n" + R"(
+      chown nobody $HOME $HOME/coffer
+      mknod -m 666 $HOME/fuse c 10 229
+      export HOME T
+      exec unshare -m bash -e -c 'mount --bind $HOME/fuse /dev/fuse; exec setpriv --reuid nobody --regid nogroup --clear-groups bash -e' <<'END'
+      cd $HOME; mkdir mnt
+      ./coffer enroll $T --key-file key >/dev/null
+      ./coffer mount mnt
+      echo text > mnt/file; stat -c '%U %F' mnt mnt/file; grep $HOME/mnt /proc/self/mounts
+      ./coffer sync mnt; ./coffer umount mnt
+      ./coffer mount mnt; cat mnt/file; fusermount3 -u mnt
+      until ./coffer status >/dev/null; do sleep 0.05; done
+      ./coffer mount mnt -o allow_other || echo refused with $?
+END
+)");
+  EXPECT_TRUE(succeeded(finished));
+  EXPECT_THAT(finished.out, HasSubstr("nobody regular file\n"));
+  EXPECT_THAT(finished.out, HasSubstr("fuse.coffer rw,nosuid,nodev,"));
+  EXPECT_THAT(finished.out, HasSubstr("text\n"));
+  if (finished.out.find("refused") != std::string::npos) {
+    EXPECT_THAT(finished.err, HasSubstr("user_allow_other"));
+  }
+}
+
+}  // namespace
+}  // namespace coffer::cli
