@@ -1,5 +1,8 @@
 // Changes of attributes and xattrs.
+#include <sys/stat.h>
+
 #include <cerrno>
+#include <utility>
 
 #include "common/base/limits.h"
 #include "fs/meta/read.h"
@@ -19,6 +22,15 @@ Result<void> check_xattr_name(std::string_view name) {
   return {};
 }
 
+/// The ACL that `value` is, if `name` is that of one.
+Result<std::optional<PosixAcl>> acl_in(const Attributes& inode, std::string_view name, ByteView value) {
+  if (name != kAccessAclXattr && name != kDefaultAclXattr) return std::optional<PosixAcl>();
+  if (S_ISLNK(inode.mode)) return answer(EOPNOTSUPP);
+  if (name == kDefaultAclXattr && !read::is_folder(inode)) return answer(EACCES);
+  COFFER_TRY(PosixAcl acl, PosixAcl::from_xattr(value));
+  return std::optional(std::move(acl));
+}
+
 }  // namespace
 
 Result<Attributes> Store::change(InodeId inode, const AttributeChange& change) {
@@ -30,6 +42,7 @@ Result<Attributes> Store::change(InodeId inode, const AttributeChange& change) {
   }
   const std::int64_t now = now_ns();
   if (change.mode) row.mode = (row.mode & ~07777u) | (*change.mode & 07777);
+  if (change.mode) COFFER_DO(mode_to_acl(row));
   row.uid = change.uid.value_or(row.uid);
   row.gid = change.gid.value_or(row.gid);
   row.atime_ns = change.atime_ns.value_or(row.atime_ns);
@@ -47,6 +60,7 @@ Result<void> Store::set_xattr(InodeId inode, std::string_view name, ByteView val
   COFFER_DO(check_xattr_name(name));
   if (value.size() > limits::kXattrBytesMax) return answer(E2BIG);
   COFFER_TRY(Attributes row, read::attributes(connection_, inode));
+  COFFER_TRY(const std::optional<PosixAcl> acl, acl_in(row, name, value));
   COFFER_TRY(const bool exists, connection_.any("SELECT 1 FROM xattr WHERE ino = ? AND name = ?", inode, name));
   if (exists && mode == XattrMode::create) return answer(EEXIST);
   if (!exists && mode == XattrMode::replace) return answer(ENODATA);
@@ -56,7 +70,11 @@ Result<void> Store::set_xattr(InodeId inode, std::string_view name, ByteView val
     COFFER_DO(rows.step());
     if (rows.u64(0) + name.size() + value.size() > kXattrsBytesMax) return answer(ENOSPC);
   }
-  COFFER_DO(connection_.run("INSERT OR REPLACE INTO xattr VALUES (?, ?, ?)", inode, name, value));
+  if (acl && name == kAccessAclXattr) {
+    COFFER_DO(put_access_acl(row, *acl));
+  } else {
+    COFFER_DO(put_xattr(inode, name, value));
+  }
   row.ctime_ns = now_ns();
   COFFER_DO(put_inode(row));
   return owe(row);
@@ -65,7 +83,9 @@ Result<void> Store::set_xattr(InodeId inode, std::string_view name, ByteView val
 Result<void> Store::remove_xattr(InodeId inode, std::string_view name) {
   COFFER_TRY(Attributes row, read::attributes(connection_, inode));
   COFFER_DO(connection_.run("DELETE FROM xattr WHERE ino = ? AND name = ?", inode, name));
-  if (connection_.changes() == 0) return answer(ENODATA);
+  // Who takes an ACL away wants a file without one, which it is.
+  const bool is_acl = name == kAccessAclXattr || name == kDefaultAclXattr;
+  if (connection_.changes() == 0) return is_acl ? Result<void>() : answer(ENODATA);
   row.ctime_ns = now_ns();
   COFFER_DO(put_inode(row));
   return owe(row);

@@ -99,6 +99,7 @@ Result<Attributes> Store::create(InodeId parent, std::string_view name, const Ne
     if (type == S_IFDIR) inode.mode |= S_ISGID;
   }
   if (type == S_IFDIR) ++folder.links;
+  COFFER_DO(inherit(parent, what, inode));
   COFFER_DO(insert_inode(inode, what.symlink_target));
   COFFER_DO(set_name({parent, name}, InodeId(), inode.inode));
   COFFER_DO(owe_new(inode.inode));

@@ -1,8 +1,8 @@
 // The tables of the tree behind one connection, and every change of them.
 //
-// The sources follow the thoughts: names.cpp, attributes.cpp, content.cpp and chunks.cpp change the tree; outbox.cpp
-// notes what is owed because of it; draft.cpp, ack.cpp and apply.cpp deal with commits; safety.cpp answers what is
-// safe.
+// The sources follow the thoughts: names.cpp, attributes.cpp, acls.cpp, content.cpp and chunks.cpp change the tree;
+// outbox.cpp notes what is owed because of it; draft.cpp, ack.cpp and apply.cpp deal with commits; safety.cpp answers
+// what is safe.
 #pragma once
 
 #include <functional>
@@ -22,6 +22,7 @@
 #include "fs/meta/pins.h"
 #include "fs/meta/transactions.h"
 #include "fs/meta/types.h"
+#include "fs/value/posix_acl.h"
 
 namespace coffer::meta {
 
@@ -166,6 +167,18 @@ class Store {
   Result<bool> is_within(InodeId folder, InodeId ancestor);
   Result<void> exchange(const Name& a, Attributes& x, const Name& b, Attributes& y);
   Result<void> replace(const Name& a, Attributes& x, const Name& b, std::optional<Attributes> y);
+
+  // acls.cpp
+  /// nullopt where there is none; Fault::corrupt for what is none.
+  Result<std::optional<PosixAcl>> acl(InodeId inode, std::string_view name);
+  /// The value is kept, or goes where the mode says it all; `inode`'s mode becomes what the ACL says. The caller stores
+  /// the mode.
+  Result<void> put_access_acl(Attributes& inode, const PosixAcl& acl);
+  /// chmod(2) of `inode`, which has its new mode already.
+  Result<void> mode_to_acl(Attributes& inode);
+  /// What `folder` and the umask make of a new inode's mode; the ACLs that it gets are stored.
+  Result<void> inherit(InodeId folder, const NewInode& what, Attributes& inode);
+  Result<void> put_xattr(InodeId inode, std::string_view name, ByteView value);
 
   // content.cpp
   /// Takes [range) out of the inode's extents; what is cut off is added to `uses` and `allocated`.

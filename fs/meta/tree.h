@@ -57,7 +57,8 @@ class Tree {
 
   Result<Attributes> lookup(InodeId parent, std::string_view name);
   Result<Attributes> attributes(InodeId inode);
-  /// creat, mkdir, mknod, symlink. A folder with setgid hands its group on, and its setgid bit to folders.
+  /// creat, mkdir, mknod, symlink. A folder with setgid hands its group on, and its setgid bit to folders; one with a
+  /// default ACL hands that on to folders, and as access ACL to all but symbolic links.
   Result<Attributes> create(InodeId parent, std::string_view name, const NewInode& what);
   /// EPERM for a folder; ENOENT for an inode without a name.
   Result<Attributes> link(InodeId inode, InodeId new_parent, std::string_view name);
@@ -84,14 +85,17 @@ class Tree {
   Result<std::vector<std::pair<InodeId, std::string>>> names_of(InodeId inode);
 
   /// Sets what is given; ctime becomes now unless given. A truncate sets mtime unless given (EISDIR, EINVAL where it is
-  /// no file, EFBIG). A change of atime alone is stored, but neither touches ctime nor is owed.
+  /// no file, EFBIG). A change of atime alone is stored, but neither touches ctime nor is owed. A mode changes the
+  /// access ACL too.
   Result<Attributes> change(InodeId inode, const AttributeChange& change);
   /// ENODATA where it is not there.
   Result<std::string> xattr(InodeId inode, std::string_view name);
   /// Ascending.
   Result<std::vector<std::string>> xattrs(InodeId inode);
   /// EEXIST, ENODATA by `mode`; ERANGE for a name not of 1 … 255 bytes, E2BIG above limits::kXattrBytesMax, ENOSPC
-  /// above kXattrsBytesMax for all of the inode.
+  /// above kXattrsBytesMax for all of the inode. An access ACL (fs/value/posix_acl.h) sets the mode too, and is not
+  /// kept where the mode says it all; EINVAL for what is none, EACCES for a default one but of a folder, EOPNOTSUPP for
+  /// either of a symbolic link.
   Result<void> set_xattr(InodeId inode, std::string_view name, ByteView value, XattrMode mode);
   Result<void> remove_xattr(InodeId inode, std::string_view name);
 

@@ -40,6 +40,8 @@ struct NewInode {
   std::uint32_t gid = 0;
   std::uint64_t rdev = 0;        ///< Only of S_IFCHR and S_IFBLK.
   std::string symlink_target{};  ///< Only of S_IFLNK: 1 … limits::kSymlinkBytesMax bytes.
+  /// Taken off the mode, but of a symbolic link, and where the folder has a default ACL, which says it then.
+  std::uint32_t umask = 0;
 };
 
 enum class RenameMode { replace, no_replace, exchange };

@@ -25,6 +25,7 @@ meta::NewInode new_inode(fuse_req_t req, mode_t mode) {
   what.mode = mode;
   what.uid = caller->uid;
   what.gid = caller->gid;
+  what.umask = static_cast<std::uint32_t>(caller->umask);  // The kernel leaves it to us (FUSE_CAP_DONT_MASK).
   return what;
 }
 
@@ -36,9 +37,18 @@ void make(fuse_req_t req, fuse_ino_t parent, const char* name, const meta::NewIn
   });
 }
 
+/// An NFS server, or open_by_handle_at(2), knows a number and asks for "." and "..", of files too. Numbers are never
+/// used again, so one that means nothing any more is not there: the kernel makes ESTALE of it.
+Result<Attributes> look_up(files::FileSystem& files, InodeId parent, std::string_view name) {
+  if (name == ".") return files.attributes(parent);
+  if (name != "..") return files.lookup(parent, name);
+  COFFER_TRY(const InodeId above, files.parent_of(parent));
+  return files.attributes(above);
+}
+
 void op_lookup(fuse_req_t req, fuse_ino_t parent, const char* name) {
   guarded(req, [&](Reply& reply) -> Result<void> {
-    Result<Attributes> found = file_system(req).lookup(InodeId(parent), name);
+    Result<Attributes> found = look_up(file_system(req), InodeId(parent), name);
     if (found) {
       reply.entry(*found);
     } else if (found.error().fault == Fault::answer && found.error().code == ENOENT) {
@@ -124,6 +134,7 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char* name, fuse_ino_t n
 void op_readlink(fuse_req_t req, fuse_ino_t inode) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_TRY(const std::string target, file_system(req).symlink_target(InodeId(inode)));
+    file_system(req).touch(InodeId(inode));
     reply.text(target);
     return {};
   });

@@ -29,6 +29,12 @@ void op_init(void* userdata, fuse_conn_info* connection) {
   want(connection, FUSE_CAP_ATOMIC_O_TRUNC, true);
   // The kernel drops a file's pages when it learns of another size or mtime: right only where others change it.
   want(connection, FUSE_CAP_AUTO_INVAL_DATA, about.follows_others);
+  // The kernel checks POSIX ACLs, and what a folder's default ACL makes of a new file's mode instead of the umask is
+  // ours to say (fs/meta/acls.cpp). Where -o umask= says what all modes look like there are none.
+  want(connection, FUSE_CAP_POSIX_ACL, !about.shown.umask);
+  want(connection, FUSE_CAP_DONT_MASK, true);
+  // Inodes can be looked up by number: op_lookup() knows "." and "..".
+  want(connection, FUSE_CAP_EXPORT_SUPPORT, true);
   // The kernel clears suid and sgid by SETATTR: it knows who has CAP_FSETID.
   want(connection, FUSE_CAP_HANDLE_KILLPRIV, false);
   // Written bytes are copied into the buffer anyway, and read ones come from decoded frames.

@@ -1,9 +1,9 @@
-// Extended attributes.
-//
-// POSIX ACLs are answered with EOPNOTSUPP: the kernel checks modes for us, and it would not know of an ACL that we only
-// kept. cp -a and rsync -A then go on without them. Other names are kept as they come.
+// Extended attributes: user., trusted., security. and the two POSIX ACLs, as other file systems have them. The kernel
+// checks who may see and set them, but for trusted. in a list.
 #include <sys/xattr.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <string>
 #include <string_view>
@@ -11,16 +11,22 @@
 #include "fs/ops/guarded.h"
 #include "fs/ops/kernel_view.h"
 #include "fs/ops/operations.h"
+#include "fs/value/posix_acl.h"
 
 namespace coffer::ops {
 
 namespace {
 
-constexpr std::string_view kAclPrefix = "system.posix_acl_";
+constexpr std::string_view kTrusted = "trusted.";
+constexpr std::array<std::string_view, 3> kPrefixes = {"user.", kTrusted, "security."};
 
 Result<void> check_name(std::string_view name) {
-  if (name.starts_with(kAclPrefix)) return answer(EOPNOTSUPP);
-  return {};
+  if (name == kAccessAclXattr || name == kDefaultAclXattr) return {};
+  for (const std::string_view prefix : kPrefixes) {
+    if (name == prefix) return answer(EINVAL);  // Nothing behind it.
+    if (name.starts_with(prefix)) return {};
+  }
+  return answer(EOPNOTSUPP);
 }
 
 Result<meta::XattrMode> xattr_mode(int flags) {
@@ -69,8 +75,10 @@ void op_getxattr(fuse_req_t req, fuse_ino_t inode, const char* name_text, std::s
 void op_listxattr(fuse_req_t req, fuse_ino_t inode, std::size_t size) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_TRY(const std::vector<std::string> names, file_system(req).xattrs(InodeId(inode)));
+    const bool sees_trusted = fuse_req_ctx(req)->uid == 0;  // Who has CAP_SYS_ADMIN and is not root goes without.
     std::string list;
     for (const std::string& name : names) {
+      if (name.starts_with(kTrusted) && !sees_trusted) continue;
       list += name;
       list += '\0';
     }
@@ -78,10 +86,28 @@ void op_listxattr(fuse_req_t req, fuse_ino_t inode, std::size_t size) {
   });
 }
 
+/// Whoever sets the access ACL of a file whose group he is not in loses its setgid bit, as by chmod(2). The kernel's
+/// wish for that (FUSE_SETXATTR_ACL_KILL_SGID) does not come through libfuse 3.14.
+Result<void> clear_setgid(fuse_req_t req, InodeId inode) {
+  constexpr int kGroupsMax = 65'536;  // NGROUPS_MAX of Linux.
+  const fuse_ctx* caller = fuse_req_ctx(req);
+  if (caller->uid == 0) return {};
+  COFFER_TRY(const Attributes now, file_system(req).attributes(inode));
+  if ((now.mode & S_ISGID) == 0 || caller->gid == now.gid) return {};
+  std::vector<gid_t> groups(kGroupsMax);
+  const int count = std::clamp(fuse_req_getgroups(req, kGroupsMax, groups.data()), 0, kGroupsMax);
+  if (std::ranges::find(groups.begin(), groups.begin() + count, now.gid) != groups.begin() + count) return {};
+  meta::AttributeChange change;
+  change.mode = now.mode & ~std::uint32_t{S_ISGID};
+  COFFER_TRY([[maybe_unused]] const Attributes changed, file_system(req).change(inode, change));
+  return {};
+}
+
 void op_setxattr(fuse_req_t req, fuse_ino_t inode, const char* name, const char* value, std::size_t size, int flags) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_DO(check_name(name));
     COFFER_TRY(const meta::XattrMode mode, xattr_mode(flags));
+    if (std::string_view(name) == kAccessAclXattr) COFFER_DO(clear_setgid(req, InodeId(inode)));
     COFFER_DO(file_system(req).set_xattr(InodeId(inode), name, as_bytes({value, size}), mode));
     reply.done();
     return {};

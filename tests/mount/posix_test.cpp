@@ -351,11 +351,9 @@ TEST_F(AMountedFolder, ClearsSuidWhenAnotherWritesOrOwns) {
   EXPECT_EQ(stat_at(at("file")).st_mode & 06000u, 0u);
 }
 
-TEST_F(AMountedFolder, AnswersAclsAsUnsupportedAndKeepsOtherXattrs) {
+TEST_F(AMountedFolder, KeepsXattrs) {
   write_file(at("file"), "x");
   char value[64];
-  EXPECT_EQ(::getxattr(at("file").c_str(), "system.posix_acl_access", value, sizeof(value)), -1);
-  EXPECT_EQ(errno, EOPNOTSUPP);
   ASSERT_EQ(::setxattr(at("file").c_str(), "user.note", "text", 4, 0), 0);
   EXPECT_EQ(::setxattr(at("file").c_str(), "user.note", "text", 4, XATTR_CREATE), -1);
   EXPECT_EQ(errno, EEXIST);
