@@ -6,9 +6,12 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <thread>
 #include <utility>
@@ -25,6 +28,8 @@
 namespace coffer::cli {
 
 namespace {
+
+constexpr auto kClosingTime = std::chrono::seconds(20);
 
 struct MountCommand {
   std::string mountpoint;
@@ -116,12 +121,26 @@ Result<void> serve(const vault::VaultFolder& folder, const vault::VaultSettings&
   return served ? std::move(closed) : std::move(served);
 }
 
+/// umount(8) returns when the mount is gone; the process behind it needs a moment more to close the vault, and whoever
+/// mounts it again at once waits for that. A vault that is mounted is refused at once.
+Result<void> wait_until_free(const vault::VaultFolder& folder) {
+  const auto deadline = std::chrono::steady_clock::now() + kClosingTime;
+  for (;;) {
+    const Result<vault::FolderLock> free = vault::FolderLock::take(folder, "");
+    if (free) return {};
+    if (free.error().code != EBUSY || std::chrono::steady_clock::now() > deadline) return free.error();
+    const std::optional<vault::Holder> holder = vault::holder_of(folder);
+    if (holder && (holder->mountpoint.empty() || !ops::mounted_type(holder->mountpoint).empty())) return free.error();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+}
+
 Result<int> mount(const MountCommand& command, const CommandLine& line) {
   COFFER_TRY(ParsedMountOptions options, parse_mount_options(command.options));
   COFFER_TRY(const vault::VaultFolder folder, line.folder());
   COFFER_TRY(const vault::VaultSettings settings, vault::read_settings(folder));
   // Before anything else takes time: a vault that is mounted elsewhere, and a mountpoint that cannot be one.
-  { COFFER_TRY(const vault::FolderLock free, vault::FolderLock::take(folder, "")); }
+  COFFER_DO(wait_until_free(folder));
   COFFER_TRY(options.vault.mountpoint, ops::prepare_mountpoint(command.mountpoint));
   if (command.foreground) {
     COFFER_DO(
