@@ -1,8 +1,6 @@
 #include "common/db/database.h"
 
-#include <fcntl.h>
 #include <sqlite3.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <utility>
@@ -15,16 +13,16 @@
 namespace coffer::db {
 namespace {
 
+constexpr std::size_t kPartBytes = 1u << 20;
+
 /// SQLite makes files as the umask says; its journal then takes the mode of the file that it belongs to.
 ///
 /// A file that exists must not be opened here: close(2) drops every POSIX lock that this process has on it, those of
 /// other connections included, and another process would then take their write-ahead log away.
-Result<void> make_private_file(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-  if (fd < 0 && errno == EEXIST) return {};
-  if (fd < 0) return os_error(errno, "open database");
-  close(fd);
-  return {};
+Result<void> make_private_file(os::Disk& disk, const std::string& path) {
+  const Result<std::unique_ptr<os::File>> made = disk.open(path, os::Open::create_new);
+  if (made || made.error().code == EEXIST) return {};
+  return Error(made.error()).in("open database");
 }
 
 const char* sync_pragma(Sync sync) {
@@ -51,6 +49,28 @@ Result<void> configure(Database& db, const Options& options) {
   return db.execute("PRAGMA journal_mode=WAL");
 }
 
+/// Writes all of the file once more with the same bytes and syncs it, so that what the page cache shows of it is on the
+/// disk too: after a sync that failed the kernel takes it for written (fsync(2)).
+Result<void> write_back(os::Disk& disk, const std::string& path) {
+  Result<std::unique_ptr<os::File>> opened = disk.open(path, os::Open::write);
+  if (!opened) return opened.error().code == ENOENT ? Result<void>() : std::move(opened).error();
+  os::File& file = **opened;
+  COFFER_TRY(const std::uint64_t file_bytes, file.size());
+  Bytes part(kPartBytes);
+  for (std::uint64_t at = 0; at < file_bytes; at += part.size()) {
+    COFFER_TRY(const std::size_t got, file.read_at(part, at));
+    COFFER_DO(file.write_at(ByteView(part).first(got), at));
+  }
+  return file.sync();
+}
+
+/// What an earlier process could not sync is seen like all else, and answered for like all else: it is on the disk when
+/// this returns. Nobody else writes to the log meanwhile.
+Result<void> make_found_safe(Database& db, os::Disk& disk, const std::string& path) {
+  COFFER_TRY(const Transaction others_wait, Transaction::begin(db));
+  return write_back(disk, path + "-wal");
+}
+
 Result<std::int64_t> one_integer(Database& db, const char* sql) {
   COFFER_TRY(Statement statement, db.prepare(sql));
   COFFER_TRY(const bool found, statement.step());
@@ -66,13 +86,15 @@ bool is_schema_damage(sqlite3* db) {
 }  // namespace
 
 Result<Database> Database::open(const std::string& path, const Options& options) {
-  if (!options.read_only && path != ":memory:") COFFER_DO(make_private_file(path));
+  os::Disk& disk = options.disk != nullptr ? *options.disk : os::real_disk();
+  if (!options.read_only && path != ":memory:") COFFER_DO(make_private_file(disk, path));
   const int flags = SQLITE_OPEN_NOMUTEX | (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
   sqlite3* handle = nullptr;
-  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, page_sums_vfs());
+  const int code = sqlite3_open_v2(path.c_str(), &handle, flags, page_sums_vfs(disk.sqlite_vfs()));
   Database db(handle);  // Even a failed open leaves something to close.
   if (code != SQLITE_OK) return sqlite_error(handle, code).in("open database");
   COFFER_DO(configure(db, options));
+  if (!options.read_only && path != ":memory:") COFFER_DO(make_found_safe(db, disk, path));
   return db;
 }
 

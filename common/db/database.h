@@ -15,6 +15,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/result.h"
+#include "common/os/disk.h"
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -32,6 +33,7 @@ struct Options {
   bool read_only = false;
   std::chrono::milliseconds busy_timeout{5000};
   int cache_kib = 2048;
+  os::Disk* disk = nullptr;  ///< Where the file lies; null for the machine's own.
 };
 
 class Statement;

@@ -7,15 +7,18 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <new>
+#include <string>
 #include <vector>
 
 #include "common/base/check.h"
+#include "common/base/mutex.h"
 
 namespace coffer::db {
 namespace {
 
-constexpr const char* kName = "coffer-page-sums";
+constexpr std::string_view kName = "coffer-page-sums";
 constexpr std::string_view kMagic = "CFRp";
 constexpr int kPageBytesMin = 512;
 /// Where the header of a database says how many bytes of each page are reserved (fileformat2.html, 1.3.4).
@@ -38,11 +41,12 @@ struct File {
   sqlite3_file* real;
   bool is_database;
   bool has_sums;
+  bool sync_failed;
 };
 
 File& of(sqlite3_file* file) { return *reinterpret_cast<File*>(file); }
 sqlite3_file* real(sqlite3_file* file) { return of(file).real; }
-sqlite3_vfs* below() { return sqlite3_vfs_find(nullptr); }
+sqlite3_vfs* below(sqlite3_vfs* vfs) { return static_cast<sqlite3_vfs*>(vfs->pAppData); }
 
 bool is_page(int bytes, sqlite3_int64 offset) {
   return bytes >= kPageBytesMin && (bytes & (bytes - 1)) == 0 && offset % bytes == 0;
@@ -84,6 +88,14 @@ int write(sqlite3_file* file, const void* from, int bytes, sqlite3_int64 offset)
   }
 }
 
+int sync(sqlite3_file* file, int flags) {
+  File& own = of(file);
+  if (own.sync_failed) return SQLITE_IOERR_FSYNC;
+  const int code = own.real->pMethods->xSync(own.real, flags);
+  own.sync_failed = code != SQLITE_OK;
+  return code;
+}
+
 int close(sqlite3_file* file) {
   sqlite3_file* const inner = real(file);
   const int code = inner->pMethods != nullptr ? inner->pMethods->xClose(inner) : SQLITE_OK;
@@ -99,7 +111,7 @@ const sqlite3_io_methods& methods() {
     m.xRead = read;
     m.xWrite = write;
     m.xTruncate = [](sqlite3_file* f, sqlite3_int64 size) { return real(f)->pMethods->xTruncate(real(f), size); };
-    m.xSync = [](sqlite3_file* f, int flags) { return real(f)->pMethods->xSync(real(f), flags); };
+    m.xSync = sync;
     m.xFileSize = [](sqlite3_file* f, sqlite3_int64* size) { return real(f)->pMethods->xFileSize(real(f), size); };
     m.xLock = [](sqlite3_file* f, int how) { return real(f)->pMethods->xLock(real(f), how); };
     m.xUnlock = [](sqlite3_file* f, int how) { return real(f)->pMethods->xUnlock(real(f), how); };
@@ -124,10 +136,10 @@ const sqlite3_io_methods& methods() {
   return kMethods;
 }
 
-int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out_flags) {
+int open(sqlite3_vfs* vfs, const char* name, sqlite3_file* file, int flags, int* out_flags) {
   File& own = of(file);
   own = {};
-  sqlite3_vfs* const inner = below();
+  sqlite3_vfs* const inner = below(vfs);
   own.real = static_cast<sqlite3_file*>(sqlite3_malloc(inner->szOsFile));
   if (own.real == nullptr) return SQLITE_NOMEM;
   std::memset(own.real, 0, static_cast<std::size_t>(inner->szOsFile));
@@ -141,27 +153,34 @@ int open(sqlite3_vfs*, const char* name, sqlite3_file* file, int flags, int* out
   return code;
 }
 
-/// All but xOpen is the default VFS's own.
-sqlite3_vfs make_vfs() {
+/// All but xOpen is `base`'s own.
+sqlite3_vfs make_vfs(sqlite3_vfs* base, const char* name) {
   sqlite3_vfs vfs{};
   vfs.iVersion = 1;
   vfs.szOsFile = sizeof(File);
-  vfs.mxPathname = below()->mxPathname;
-  vfs.zName = kName;
+  vfs.mxPathname = base->mxPathname;
+  vfs.zName = name;
+  vfs.pAppData = base;
   vfs.xOpen = open;
-  vfs.xDelete = [](sqlite3_vfs*, const char* name, int sync) { return below()->xDelete(below(), name, sync); };
-  vfs.xAccess = [](sqlite3_vfs*, const char* name, int flags, int* out) {
-    return below()->xAccess(below(), name, flags, out);
+  vfs.xDelete = [](sqlite3_vfs* v, const char* path, int sync) { return below(v)->xDelete(below(v), path, sync); };
+  vfs.xAccess = [](sqlite3_vfs* v, const char* path, int flags, int* out) {
+    return below(v)->xAccess(below(v), path, flags, out);
   };
-  vfs.xFullPathname = [](sqlite3_vfs*, const char* name, int bytes, char* to) {
-    return below()->xFullPathname(below(), name, bytes, to);
+  vfs.xFullPathname = [](sqlite3_vfs* v, const char* path, int bytes, char* to) {
+    return below(v)->xFullPathname(below(v), path, bytes, to);
   };
-  vfs.xRandomness = [](sqlite3_vfs*, int bytes, char* to) { return below()->xRandomness(below(), bytes, to); };
-  vfs.xSleep = [](sqlite3_vfs*, int microseconds) { return below()->xSleep(below(), microseconds); };
-  vfs.xCurrentTime = [](sqlite3_vfs*, double* to) { return below()->xCurrentTime(below(), to); };
-  vfs.xGetLastError = [](sqlite3_vfs*, int bytes, char* to) { return below()->xGetLastError(below(), bytes, to); };
+  vfs.xRandomness = [](sqlite3_vfs* v, int bytes, char* to) { return below(v)->xRandomness(below(v), bytes, to); };
+  vfs.xSleep = [](sqlite3_vfs* v, int microseconds) { return below(v)->xSleep(below(v), microseconds); };
+  vfs.xCurrentTime = [](sqlite3_vfs* v, double* to) { return below(v)->xCurrentTime(below(v), to); };
+  vfs.xGetLastError = [](sqlite3_vfs* v, int bytes, char* to) { return below(v)->xGetLastError(below(v), bytes, to); };
   return vfs;
 }
+
+/// One of each base; SQLite keeps pointers to both.
+struct Registered {
+  std::string name;
+  sqlite3_vfs vfs;
+};
 
 }  // namespace
 
@@ -173,11 +192,19 @@ bool has_good_sum(ByteView page, std::uint32_t number) {
   return is_good || std::ranges::all_of(sum, [](std::byte one) { return one == std::byte{}; });
 }
 
-const char* page_sums_vfs() {
-  static sqlite3_vfs vfs = make_vfs();
-  static const int kRegistered = sqlite3_vfs_register(&vfs, 0);
-  COFFER_CHECK(kRegistered == SQLITE_OK);
-  return kName;
+const char* page_sums_vfs(const char* base_name) {
+  static Mutex mutex;
+  static std::map<std::string, Registered> all;
+  sqlite3_vfs* const base = sqlite3_vfs_find(base_name);
+  COFFER_CHECK(base != nullptr);
+  const MutexLock lock(mutex);
+  const auto [found, is_new] = all.try_emplace(base->zName);
+  Registered& own = found->second;
+  if (!is_new) return own.name.c_str();
+  own.name = std::string(kName) + "-" + base->zName;
+  own.vfs = make_vfs(base, own.name.c_str());
+  COFFER_CHECK(sqlite3_vfs_register(&own.vfs, 0) == SQLITE_OK);
+  return own.name.c_str();
 }
 
 void reserve_page_sums(sqlite3* db) {

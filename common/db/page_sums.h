@@ -12,6 +12,11 @@
 // was never written, or by a tool that copies databases without this VFS (`sqlite3 FILE ".backup COPY"`). A tool that
 // changes pages without it leaves sums that do not fit. A database whose header reserves no bytes is read without sums.
 // Integers are little-endian.
+//
+// And a sync that failed is never believed again. After fsync(2) has failed, Linux holds the pages that it could not
+// write for written: the next fsync succeeds, and what it covers is not on the disk. SQLite with synchronous=NORMAL
+// would sync its journal once more at the next checkpoint, and then write into the database what the journal on the
+// disk does not have. So once a sync of an open file has failed, all later ones of it fail as well.
 #pragma once
 
 #include "common/base/bytes.h"
@@ -22,8 +27,9 @@ namespace coffer::db {
 
 inline constexpr int kPageSumBytes = 8;
 
-/// The VFS's name, for sqlite3_open_v2(). Registers it at the first call; thread-safe.
-const char* page_sums_vfs();
+/// The name of this VFS over `base` (null: SQLite's default), for sqlite3_open_v2(). Registers it at the first call;
+/// thread-safe.
+const char* page_sums_vfs(const char* base);
 /// Before the first write of a database: its pages will have sums. Of one that has pages already, nothing changes.
 void reserve_page_sums(sqlite3* db);
 /// Whether a whole page is good, or has no sum. The first page has number 1.

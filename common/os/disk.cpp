@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -109,6 +110,15 @@ class RealFile final : public File {
   Descriptor fd_;
 };
 
+/// flock(2): the kernel lets it go with the process, however that ends.
+class RealLock final : public DiskLock {
+ public:
+  explicit RealLock(int fd) : fd_(fd) {}
+
+ private:
+  Descriptor fd_;
+};
+
 int open_flags(Open how) {
   switch (how) {
     case Open::read: return O_RDONLY;
@@ -137,11 +147,13 @@ class RealDisk final : public Disk {
     return {};
   }
 
-  Result<void> make_folder(const std::string& path) override {
-    for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
-      COFFER_DO(make_one_folder(path.substr(0, end)));
-    }
-    return make_one_folder(path);
+  Result<bool> make_one_folder(const std::string& path) override {
+    if (mkdir(path.c_str(), 0700) == 0) return true;
+    const int code = errno;
+    struct stat status {};
+    const bool is_folder = stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+    if (is_folder) return false;  // Also where mkdir(2) says EROFS or EACCES of a parent that is there.
+    return os_error(code == EEXIST ? ENOTDIR : code, "make folder");
   }
 
   Result<void> sync_folder(const std::string& path) override {
@@ -171,15 +183,16 @@ class RealDisk final : public Disk {
     return std::uint64_t{status.f_bavail} * status.f_frsize;
   }
 
- private:
-  static Result<void> make_one_folder(const std::string& path) {
-    if (path.empty() || mkdir(path.c_str(), 0700) == 0) return {};
-    const int code = errno;
-    struct stat status {};
-    const bool is_folder = stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
-    if (is_folder) return {};  // Also where mkdir(2) says EROFS or EACCES of a parent that is there.
-    return os_error(code == EEXIST ? ENOTDIR : code, "make folder");
+  Result<std::unique_ptr<DiskLock>> lock(const std::string& path) override {
+    const int fd = uninterrupted([&] { return ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600); });
+    if (fd < 0) return os_error(errno, "open lock");
+    auto lock = std::make_unique<RealLock>(fd);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0) return lock;
+    if (errno == EWOULDBLOCK) return Error{Fault::refused, EBUSY, "it is in use by another process"};
+    return os_error(errno, "flock");
   }
+
+  const char* sqlite_vfs() const override { return nullptr; }
 };
 
 }  // namespace

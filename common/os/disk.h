@@ -38,6 +38,12 @@ enum class Open {
   create_new,  ///< Must not exist (EEXIST), mode 0600; read and write.
 };
 
+/// Held from Disk::lock() until it is destroyed, or the process ends.
+class DiskLock {
+ public:
+  virtual ~DiskLock() = default;
+};
+
 /// Thread-safe.
 class Disk {
  public:
@@ -46,14 +52,23 @@ class Disk {
   virtual Result<std::unique_ptr<File>> open(const std::string& path, Open how) = 0;
   virtual Result<void> remove(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
-  /// Makes the folder and its missing parents, mode 0700; an existing one is left as it is.
-  virtual Result<void> make_folder(const std::string& path) = 0;
+  /// Makes one folder, mode 0700; an existing one is left as it is. Returns whether it is new.
+  virtual Result<bool> make_one_folder(const std::string& path) = 0;
   /// Returns when the names in the folder are on stable storage.
   virtual Result<void> sync_folder(const std::string& path) = 0;
   /// Names (not paths) in the folder, sorted, without "." and "..".
   virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
   /// Bytes that an ordinary user may still write to the file system of `path`.
   virtual Result<std::uint64_t> free_bytes(const std::string& path) = 0;
+  /// Takes the lock that belongs to the file at `path`, which is made where it is absent. Does not wait: Fault::refused
+  /// with EBUSY while anyone else holds it, this process included.
+  virtual Result<std::unique_ptr<DiskLock>> lock(const std::string& path) = 0;
+  /// The VFS through which SQLite reaches this disk; null for its own, which is the machine's.
+  virtual const char* sqlite_vfs() const = 0;
+
+  /// Makes the folder and its missing parents. Their names are on stable storage when it returns: those that were there
+  /// already too, because who made them may have been killed before he synced them.
+  Result<void> make_folder(const std::string& path);
 };
 
 /// The machine's own disk. Lives until the process ends.

@@ -44,12 +44,12 @@ db::Statement& bind(db::Statement& statement, const Location& at) {
 
 std::vector<std::string> Index::file_names() { return {"index.db", "index.db-wal", "index.db-shm"}; }
 
-Result<std::unique_ptr<Index>> Index::open(const std::string& folder) {
+Result<std::unique_ptr<Index>> Index::open(os::Disk& disk, const std::string& folder) {
   const std::string path = folder + "/index.db";
   // `normal`: after a power cut it is consistent, if behind; what is behind is found again in the packs.
-  COFFER_TRY(db::Database writer, db::Database::open(path, {.sync = db::Sync::normal}));
+  COFFER_TRY(db::Database writer, db::Database::open(path, {.sync = db::Sync::normal, .disk = &disk}));
   COFFER_DO(writer.migrate({kSchema}));
-  COFFER_TRY(db::Database reader, db::Database::open(path, {.read_only = true}));
+  COFFER_TRY(db::Database reader, db::Database::open(path, {.read_only = true, .disk = &disk}));
   std::unique_ptr<Index> index(new Index(std::move(writer), std::move(reader)));
   COFFER_DO(index->prepare());
   return index;

@@ -12,6 +12,7 @@
 #include "common/base/result.h"
 #include "common/db/database.h"
 #include "common/object/ids.h"
+#include "common/os/disk.h"
 
 namespace coffer::pack {
 
@@ -46,7 +47,7 @@ struct IndexChange {
 /// others use the index. Fault::corrupt means that the index is damaged and wants to be made anew.
 class Index {
  public:
-  static Result<std::unique_ptr<Index>> open(const std::string& folder);
+  static Result<std::unique_ptr<Index>> open(os::Disk& disk, const std::string& folder);
   /// The file's names in the folder, to be deleted before it is made anew.
   static std::vector<std::string> file_names();
 

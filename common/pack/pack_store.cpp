@@ -21,6 +21,13 @@ Error index_error(Error error) {
   return std::move(error).in("pack index");
 }
 
+/// One process at a time has a folder of packs open.
+Result<std::unique_ptr<os::DiskLock>> lock_folder(os::Disk& disk, const std::string& folder) {
+  Result<std::unique_ptr<os::DiskLock>> lock = disk.lock(folder + "/lock");
+  if (!lock) return std::move(lock).error().in("the folder of packs");
+  return lock;
+}
+
 /// A payload in an unreadable sector is that one chunk's loss, and another copy helps; the disk goes on.
 Result<Bytes> read_stored(os::File& file, std::uint64_t record_offset, std::uint32_t bytes) {
   Result<Bytes> payload = read_payload(file, record_offset, bytes);
@@ -47,7 +54,7 @@ PackStore::~PackStore() {
 
 Result<std::unique_ptr<PackStore>> PackStore::open(os::Disk& disk, std::string folder, const PackOptions& options) {
   COFFER_DO(disk.make_folder(folder));
-  COFFER_TRY(FolderLock lock, FolderLock::take(folder));
+  COFFER_TRY(std::unique_ptr<os::DiskLock> lock, lock_folder(disk, folder));
   auto state = std::make_unique<State>(disk, folder, options, std::move(lock));
   state->files = std::make_unique<PackFiles>(disk, folder);
   ScanReport report;
@@ -57,7 +64,7 @@ Result<std::unique_ptr<PackStore>> PackStore::open(os::Disk& disk, std::string f
 }
 
 Result<ScanReport> PackStore::rebuild_index(os::Disk& disk, const std::string& folder) {
-  COFFER_TRY(const FolderLock lock, FolderLock::take(folder));
+  COFFER_TRY(const std::unique_ptr<os::DiskLock> lock, lock_folder(disk, folder));
   PackFiles files(disk, folder);
   ScanReport report;
   COFFER_DO(pack::rebuild_index(disk, folder, files, report));

@@ -226,8 +226,9 @@ Result<void> delete_index(os::Disk& disk, const std::string& folder) {
   return {};
 }
 
-Result<std::unique_ptr<Index>> open_in_step(const std::string& folder, PackFiles& files, Rot rot, ScanReport& report) {
-  COFFER_TRY(std::unique_ptr<Index> index, Index::open(folder));
+Result<std::unique_ptr<Index>> open_in_step(os::Disk& disk, const std::string& folder, PackFiles& files, Rot rot,
+                                            ScanReport& report) {
+  COFFER_TRY(std::unique_ptr<Index> index, Index::open(disk, folder));
   COFFER_DO(catch_up(*index, files, rot, report));
   return index;
 }
@@ -236,17 +237,17 @@ Result<std::unique_ptr<Index>> open_in_step(const std::string& folder, PackFiles
 
 Result<std::unique_ptr<Index>> open_index(os::Disk& disk, const std::string& folder, PackFiles& files,
                                           ScanReport& report) {
-  Result<std::unique_ptr<Index>> index = open_in_step(folder, files, Rot::drop, report);
+  Result<std::unique_ptr<Index>> index = open_in_step(disk, folder, files, Rot::drop, report);
   if (index || index.error().fault != Fault::corrupt) return index;
   log::warn("pack.index_rebuild", {{"why", index.error().what}});
   COFFER_DO(delete_index(disk, folder));
   report = {};
-  return open_in_step(folder, files, Rot::drop, report);
+  return open_in_step(disk, folder, files, Rot::drop, report);
 }
 
 Result<void> rebuild_index(os::Disk& disk, const std::string& folder, PackFiles& files, ScanReport& report) {
   COFFER_DO(delete_index(disk, folder));
-  COFFER_TRY(const std::unique_ptr<Index> index, open_in_step(folder, files, Rot::keep, report));
+  COFFER_TRY(const std::unique_ptr<Index> index, open_in_step(disk, folder, files, Rot::keep, report));
   return {};
 }
 

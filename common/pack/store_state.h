@@ -20,7 +20,6 @@
 #include <vector>
 
 #include "common/base/mutex.h"
-#include "common/pack/folder_lock.h"
 #include "common/pack/index.h"
 #include "common/pack/pack_files.h"
 #include "common/pack/pack_store.h"
@@ -35,13 +34,13 @@ struct CurrentPack {
 };
 
 struct PackStore::State {
-  State(os::Disk& its_disk, std::string its_folder, PackOptions given, FolderLock taken)
+  State(os::Disk& its_disk, std::string its_folder, PackOptions given, std::unique_ptr<os::DiskLock> taken)
       : disk(its_disk), folder(std::move(its_folder)), options(given), folder_lock(std::move(taken)) {}
 
   os::Disk& disk;
   const std::string folder;
   const PackOptions options;
-  const FolderLock folder_lock;
+  const std::unique_ptr<os::DiskLock> folder_lock;
   std::unique_ptr<PackFiles> files;
   std::unique_ptr<Index> index;
 

@@ -163,16 +163,19 @@ struct Tree::Impl {
 Tree::Tree(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Tree::~Tree() { impl_->stop(); }
 
-Result<std::unique_ptr<Tree>> Tree::open(const std::string& path, os::Clock& clock, TreeEvents& events) {
-  COFFER_TRY(db::Database database, db::Database::open(path, {.sync = db::Sync::normal, .cache_kib = kWriterCacheKib}));
+Result<std::unique_ptr<Tree>> Tree::open(const std::string& path, os::Clock& clock, TreeEvents& events,
+                                         os::Disk& disk) {
+  COFFER_TRY(db::Database database,
+             db::Database::open(path, {.sync = db::Sync::normal, .cache_kib = kWriterCacheKib, .disk = &disk}));
   COFFER_DO(migrate(database));
   COFFER_DO(database.execute(kCheckpointPages));
   std::optional<Connection> reader;
   std::unique_ptr<RedoLog> log;
   if (path != ":memory:") {
-    COFFER_TRY(log, RedoLog::open(os::real_disk(), path + "-redo"));
+    COFFER_TRY(log, RedoLog::open(disk, path + "-redo"));
     COFFER_TRY(db::Database second,
-               db::Database::open(path, {.sync = db::Sync::normal, .read_only = true, .cache_kib = kReaderCacheKib}));
+               db::Database::open(
+                   path, {.sync = db::Sync::normal, .read_only = true, .cache_kib = kReaderCacheKib, .disk = &disk}));
     reader.emplace(std::move(second));
   }
   std::unique_ptr<Impl> impl =

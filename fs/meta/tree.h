@@ -18,6 +18,7 @@
 #include "common/base/result.h"
 #include "common/object/commit.h"
 #include "common/os/clock.h"
+#include "common/os/disk.h"
 #include "fs/meta/types.h"
 
 namespace coffer::meta {
@@ -48,7 +49,8 @@ class Tree {
 
   /// Opens or makes the tree. A new one holds only the root (mode 0755, owner 0:0, all times 0), which is not owed.
   /// Inodes that were unlinked but open when the process ended are deleted now, with their chunks. References are kept.
-  static Result<std::unique_ptr<Tree>> open(const std::string& path, os::Clock& clock, TreeEvents& events);
+  static Result<std::unique_ptr<Tree>> open(const std::string& path, os::Clock& clock, TreeEvents& events,
+                                            os::Disk& disk = os::real_disk());
   ~Tree();
   Tree(const Tree&) = delete;
   Tree& operator=(const Tree&) = delete;

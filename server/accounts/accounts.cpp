@@ -33,8 +33,9 @@ constexpr const char* kSchema = R"sql(
 Accounts::Accounts(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Accounts::~Accounts() = default;
 
-Result<std::unique_ptr<Accounts>> Accounts::open(const std::string& path, os::Clock& clock, os::Random& random) {
-  COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full}));
+Result<std::unique_ptr<Accounts>> Accounts::open(const std::string& path, os::Clock& clock, os::Random& random,
+                                                 os::Disk& disk) {
+  COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full, .disk = &disk}));
   COFFER_DO(db.migrate({kSchema}));
   return std::unique_ptr<Accounts>(new Accounts(std::make_unique<State>(std::move(db), clock, random)));
 }

@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "common/os/clock.h"
+#include "common/os/disk.h"
 #include "common/os/random.h"
 #include "server/accounts/records.h"
 
@@ -25,7 +26,8 @@ using InvitationSecret = std::array<std::byte, 32>;
 /// Keeps references to clock and random.
 class Accounts {
  public:
-  static Result<std::unique_ptr<Accounts>> open(const std::string& path, os::Clock& clock, os::Random& random);
+  static Result<std::unique_ptr<Accounts>> open(const std::string& path, os::Clock& clock, os::Random& random,
+                                                os::Disk& disk = os::real_disk());
   ~Accounts();
 
   /// A secret that lets one client in, once, for `valid`. An unused invitation of the same name ends.

@@ -33,8 +33,8 @@ OpLog::OpLog(std::unique_ptr<State> state) : state_(std::move(state)) {}
 OpLog::~OpLog() = default;
 
 Result<std::unique_ptr<OpLog>> OpLog::open(const std::string& path, const object::VaultId& vault,
-                                           const crypto::SigningKey& key, os::Clock& clock) {
-  COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full}));
+                                           const crypto::SigningKey& key, os::Clock& clock, os::Disk& disk) {
+  COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full, .disk = &disk}));
   COFFER_DO(db.migrate({kSchema, kCountBytes}));
   auto state = std::make_unique<State>(std::move(db), vault, key, clock);
   {

@@ -17,6 +17,7 @@
 #include "common/crypto/sign.h"
 #include "common/object/commit.h"
 #include "common/os/clock.h"
+#include "common/os/disk.h"
 
 namespace coffer::oplog {
 
@@ -55,7 +56,8 @@ using IsStored = std::function<Result<bool>(const object::ChunkId&)>;
 class OpLog {
  public:
   static Result<std::unique_ptr<OpLog>> open(const std::string& path, const object::VaultId& vault,
-                                             const crypto::SigningKey& key, os::Clock& clock);
+                                             const crypto::SigningKey& key, os::Clock& clock,
+                                             os::Disk& disk = os::real_disk());
   ~OpLog();
 
   /// Appends the commit of `client` and returns the encoded receipt; the same bytes again return the same receipt.

@@ -44,7 +44,7 @@ Result<std::shared_ptr<OpenVault>> VaultSet::make(const object::VaultId& id) {
   auto vault = std::make_shared<OpenVault>();
   vault->id = id;
   COFFER_TRY(vault->chunks, store::PackChunkStore::open(disk_, folder + "/packs", {}, writers_));
-  COFFER_TRY(vault->log, oplog::OpLog::open(folder + "/oplog.db", id, receipt_key_, clock_));
+  COFFER_TRY(vault->log, oplog::OpLog::open(folder + "/oplog.db", id, receipt_key_, clock_, disk_));
   // The names of a new vault's files must be as durable as what is acknowledged in them.
   COFFER_DO(disk_.sync_folder(folder));
   COFFER_DO(disk_.sync_folder(folder_));

@@ -128,9 +128,9 @@ Result<void> FaultyDisk::rename(const std::string& from, const std::string& to) 
   return disk_.rename(from, to);
 }
 
-Result<void> FaultyDisk::make_folder(const std::string& path) {
+Result<bool> FaultyDisk::make_one_folder(const std::string& path) {
   COFFER_DO(faults_->call());
-  return disk_.make_folder(path);
+  return disk_.make_one_folder(path);
 }
 
 Result<void> FaultyDisk::sync_folder(const std::string& path) {
@@ -140,5 +140,7 @@ Result<void> FaultyDisk::sync_folder(const std::string& path) {
 
 Result<std::vector<std::string>> FaultyDisk::list(const std::string& path) { return disk_.list(path); }
 Result<std::uint64_t> FaultyDisk::free_bytes(const std::string& path) { return disk_.free_bytes(path); }
+Result<std::unique_ptr<os::DiskLock>> FaultyDisk::lock(const std::string& path) { return disk_.lock(path); }
+const char* FaultyDisk::sqlite_vfs() const { return disk_.sqlite_vfs(); }
 
 }  // namespace coffer::testing

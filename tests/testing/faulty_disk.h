@@ -13,7 +13,7 @@ namespace coffer::testing {
 /// that a write has done its first half. Thread-safe.
 ///
 /// Counted are the calls that change something: of a Disk open() that may make a file, remove(), rename(),
-/// make_folder() and sync_folder(); of its files write_at(), sync(), truncate() and punch().
+/// make_one_folder() and sync_folder(); of its files write_at(), sync(), truncate() and punch().
 class FaultyDisk : public os::Disk {
  public:
   explicit FaultyDisk(os::Disk& disk = os::real_disk());
@@ -33,10 +33,12 @@ class FaultyDisk : public os::Disk {
   Result<std::unique_ptr<os::File>> open(const std::string& path, os::Open how) override;
   Result<void> remove(const std::string& path) override;
   Result<void> rename(const std::string& from, const std::string& to) override;
-  Result<void> make_folder(const std::string& path) override;
+  Result<bool> make_one_folder(const std::string& path) override;
   Result<void> sync_folder(const std::string& path) override;
   Result<std::vector<std::string>> list(const std::string& path) override;
   Result<std::uint64_t> free_bytes(const std::string& path) override;
+  Result<std::unique_ptr<os::DiskLock>> lock(const std::string& path) override;
+  const char* sqlite_vfs() const override;
 
  private:
   class FaultyFile;

@@ -28,10 +28,12 @@ class HookedDisk : public os::Disk {
   }
   Result<void> remove(const std::string& path) override { return os::real_disk().remove(path); }
   Result<void> rename(const std::string& a, const std::string& b) override { return os::real_disk().rename(a, b); }
-  Result<void> make_folder(const std::string& path) override { return os::real_disk().make_folder(path); }
+  Result<bool> make_one_folder(const std::string& path) override { return os::real_disk().make_one_folder(path); }
   Result<void> sync_folder(const std::string& path) override { return os::real_disk().sync_folder(path); }
   Result<std::vector<std::string>> list(const std::string& path) override { return os::real_disk().list(path); }
   Result<std::uint64_t> free_bytes(const std::string& path) override { return os::real_disk().free_bytes(path); }
+  Result<std::unique_ptr<os::DiskLock>> lock(const std::string& path) override { return os::real_disk().lock(path); }
+  const char* sqlite_vfs() const override { return nullptr; }
 
  private:
   class HookedFile : public os::File {

@@ -68,13 +68,15 @@ class RecordedDisk : public os::Disk {
   }
   Result<void> remove(const std::string& path) override { return disk_.remove(path); }
   Result<void> rename(const std::string& from, const std::string& to) override { return disk_.rename(from, to); }
-  Result<void> make_folder(const std::string& path) override { return disk_.make_folder(path); }
+  Result<bool> make_one_folder(const std::string& path) override { return disk_.make_one_folder(path); }
   Result<void> sync_folder(const std::string& path) override { return disk_.sync_folder(path); }
   Result<std::vector<std::string>> list(const std::string& path) override { return disk_.list(path); }
   Result<std::uint64_t> free_bytes(const std::string& path) override {
     if (record_.is_disk_full) return std::uint64_t{1000};
     return disk_.free_bytes(path);
   }
+  Result<std::unique_ptr<os::DiskLock>> lock(const std::string& path) override { return disk_.lock(path); }
+  const char* sqlite_vfs() const override { return nullptr; }
 
  private:
   os::Disk& disk_ = os::real_disk();
