@@ -304,6 +304,11 @@ Result<void> Committer::seal_open_chunks() {
   return sealed;
 }
 
+Result<void> Committer::make_power_safe() {
+  COFFER_DO(seal_open_chunks());  // Staging files are never synced.
+  return state_->parts.spool.settle();
+}
+
 Result<Attributes> Committer::change(InodeId inode, const meta::AttributeChange& change) {
   if (change.bytes || change.mtime_ns) {
     const InodeLocks::Held one_at_a_time(state_->inode_locks, inode);
@@ -357,7 +362,7 @@ Result<bool> Committer::read_open(ChunkKey chunk, std::uint32_t offset, MutableB
 
 void Committer::chunk_dropped(const ChunkRow& chunk) {
   if (chunk.state == ChunkState::open) return;  // OpenChunks let it go, and removes its staging file itself.
-  if (auto dropped = state_->parts.spool.drop(chunk.id); !dropped) {
+  if (auto dropped = state_->parts.spool.drop_unnamed(chunk.id); !dropped) {
     log::warn("spool drop failed", {{"error", dropped.error().what}});
   }
 }

@@ -94,6 +94,8 @@ class Committer : public spool::PlainChunks {
   Result<void> flush_all();
   /// What is batched is sealed, spooled and owed when it returns.
   Result<void> seal_open_chunks();
+  /// fsync=local: all that was flushed before, and all that the tree was told, survives a power cut when it returns.
+  Result<void> make_power_safe();
 
   // -- attributes of files that may have buffered bytes; all calls that set size or mtime of a file come here
   /// Tree::change(), with buffered bytes cut by a new size, and a buffered mtime replaced by a new one.

@@ -19,6 +19,9 @@ namespace {
 constexpr std::uint64_t kDefaultBytesMin = 256u << 20;
 /// How often a full disk is looked at while somebody waits: nobody tells when others free it.
 constexpr auto kDiskPoll = std::chrono::milliseconds(100);
+/// What the tree no longer names, and what takes room until settle().
+constexpr std::uint64_t kUnnamedBytesMax = 64u << 20;
+constexpr std::size_t kUnnamedCountMax = 4096;
 
 }  // namespace
 
@@ -53,15 +56,19 @@ struct Spool::State {
   mutable Mutex mutex;
   Condition room;
   std::unordered_map<object::ChunkId, Entry> entries GUARDED_BY(mutex);
-  Order last_used GUARDED_BY(mutex);         // Latest first.
-  std::uint64_t used GUARDED_BY(mutex) = 0;  // Of all entries but those that leave.
-  std::uint64_t owed GUARDED_BY(mutex) = 0;  // Of those that are owed.
+  Order last_used GUARDED_BY(mutex);                       // Latest first.
+  std::uint64_t used GUARDED_BY(mutex) = 0;                // Of all entries but those that leave.
+  std::uint64_t owed GUARDED_BY(mutex) = 0;                // Of those that are owed.
+  std::vector<object::ChunkId> unnamed GUARDED_BY(mutex);  // They leave with the next settle().
+  std::uint64_t unnamed_bytes GUARDED_BY(mutex) = 0;
 
   void add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) REQUIRES(mutex);
   void erase(const object::ChunkId& id) REQUIRES(mutex);
   void mark_leaving(Entry& entry) REQUIRES(mutex);
   std::vector<object::ChunkId> choose_leaving(std::uint64_t used_max) REQUIRES(mutex);
   Result<void> remove(const std::vector<object::ChunkId>& leaving) EXCLUDES(mutex);
+  Result<void> settle() EXCLUDES(mutex);
+  Result<void> remove_settled(std::vector<object::ChunkId> leaving) EXCLUDES(mutex);
   Result<void> evict_down_to(std::uint64_t used_max) EXCLUDES(mutex);
   Result<bool> reserve(const object::ChunkId& id, std::uint32_t bytes, bool is_owed) EXCLUDES(mutex);
   Result<void> append(const object::ChunkId& id, ByteView sealed) EXCLUDES(mutex);
@@ -116,13 +123,37 @@ Result<void> Spool::State::remove(const std::vector<object::ChunkId>& leaving) {
   return first_failure;
 }
 
+/// Chunks before the tree that names them; and what it no longer names only after it.
+Result<void> Spool::State::settle() {
+  std::vector<object::ChunkId> leaving;
+  {
+    const MutexLock lock(mutex);
+    leaving.swap(unnamed);
+    unnamed_bytes = 0;
+  }
+  return remove_settled(std::move(leaving));
+}
+
+/// settle(), which takes these along.
+Result<void> Spool::State::remove_settled(std::vector<object::ChunkId> leaving) {
+  Result<void> settled = packs->sync();
+  if (settled && options.settle_tree) settled = options.settle_tree();
+  if (settled) return remove(leaving);
+  const MutexLock lock(mutex);
+  for (const object::ChunkId& id : leaving) {
+    unnamed.push_back(id);
+    unnamed_bytes += entries.at(id).bytes;
+  }
+  return settled;
+}
+
 Result<void> Spool::State::evict_down_to(std::uint64_t used_max) {
   std::vector<object::ChunkId> leaving;
   {
     const MutexLock lock(mutex);
     leaving = choose_leaving(used_max);
   }
-  return remove(leaving);
+  return leaving.empty() ? Result<void>() : remove_settled(std::move(leaving));
 }
 
 /// Makes an entry that is arriving, and room for it. False where there is nothing to append.
@@ -142,7 +173,8 @@ Result<bool> Spool::State::reserve(const object::ChunkId& id, std::uint32_t byte
       return Error{Fault::full, 0, "the spool is full"};
     }
   }
-  if (auto removed = remove(leaving); !removed) {
+  if (leaving.empty()) return true;
+  if (auto removed = remove_settled(std::move(leaving)); !removed) {
     log::warn("spool eviction failed", {{"error", removed.error().what}});
   }
   return true;
@@ -156,6 +188,7 @@ Result<void> Spool::State::append(const object::ChunkId& id, ByteView sealed) {
     const MutexLock lock(mutex);
     less = used - std::min(used, std::max<std::uint64_t>(options.pack_bytes_max, sealed.size()));
   }
+  COFFER_DO(settle());
   COFFER_DO(evict_down_to(less));
   COFFER_DO(packs->sync());  // The disk space of what was removed comes back with it.
   return packs->append(id, sealed);
@@ -205,15 +238,18 @@ Result<std::unique_ptr<Spool>> Spool::open(os::Disk& disk, const std::string& fo
     found.push_back(chunk);
     return {};
   }));
+  bool is_any_unnamed = false;
   for (const pack::StoredChunk& chunk : found) {
     COFFER_TRY(const Standing standing, standing_of(chunk.id));
-    if (standing == Standing::unknown) {
-      COFFER_DO(state->packs->remove(chunk.id));
-    } else {
-      const MutexLock lock(state->mutex);
-      state->add(chunk.id, chunk.bytes, standing == Standing::owed, State::Stage::here);
-    }
+    const MutexLock lock(state->mutex);
+    state->add(chunk.id, chunk.bytes, standing == Standing::owed, State::Stage::here);
+    if (standing != Standing::unknown) continue;
+    state->mark_leaving(state->entries.at(chunk.id));
+    state->unnamed.push_back(chunk.id);
+    is_any_unnamed = true;
   }
+  // What a killed process told the tree may not be on the disk either.
+  if (is_any_unnamed) COFFER_DO(state->settle());
   COFFER_DO(state->evict_down_to(options.bytes_max));
   return std::unique_ptr<Spool>(new Spool(std::move(state)));
 }
@@ -274,12 +310,26 @@ Result<void> Spool::drop(const object::ChunkId& id) {
   return state_->remove({id});
 }
 
+Result<void> Spool::drop_unnamed(const object::ChunkId& id) {
+  {
+    const MutexLock lock(state_->mutex);
+    const auto found = state_->entries.find(id);
+    if (found == state_->entries.end() || found->second.stage != State::Stage::here) return {};
+    state_->mark_leaving(found->second);
+    state_->unnamed.push_back(id);
+    state_->unnamed_bytes += found->second.bytes;
+    if (state_->unnamed_bytes < kUnnamedBytesMax && state_->unnamed.size() < kUnnamedCountMax) return {};
+  }
+  return state_->settle();
+}
+
 Result<void> Spool::clear() {
+  COFFER_DO(state_->settle());
   COFFER_DO(state_->evict_down_to(0));
   return state_->packs->sync();  // The disk space comes back with it.
 }
 
-Result<void> Spool::sync() { return state_->packs->sync(); }
+Result<void> Spool::settle() { return state_->settle(); }
 
 std::uint64_t Spool::used_bytes() const {
   const MutexLock lock(state_->mutex);
@@ -304,6 +354,12 @@ Result<void> Spool::wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, 
     { const MutexLock lock(state_->mutex); }
     state_->room.notify_all();
   });
+  bool helps_to_settle = false;
+  {
+    const MutexLock lock(state_->mutex);
+    helps_to_settle = !state_->unnamed.empty() && state_->free_bytes() < bytes;
+  }
+  if (helps_to_settle) COFFER_DO(state_->settle());
   const MutexLock lock(state_->mutex);
   while (state_->free_bytes() < bytes) {
     const auto now = std::chrono::steady_clock::now();

@@ -27,6 +27,9 @@ struct SpoolOptions {
   std::uint64_t bytes_max = kSpoolBytesMaxDefault;  ///< Sealed bytes, owed and cached; see default_bytes_max().
   std::uint64_t pack_bytes_max = kSpoolPackBytesMax;
   std::uint64_t disk_bytes_spared = 64u << 20;  ///< Free disk that is left to others, the tree's database among them.
+  /// Tree::power_safe(). Chunks go only after it: after a power cut the tree may be one that still names them. Called
+  /// with no lock of the Spool held. Unset: they go at once.
+  std::function<Result<void>()> settle_tree = nullptr;
 };
 
 /// 10 GiB, or a fifth of what is free on the disk of `folder` where that is less, but at least 256 MiB.
@@ -84,12 +87,15 @@ class Spool {
   void owe(const object::ChunkId& id);
   /// The server has stored it: from now on it is cache. Nothing where it is absent.
   void release(const object::ChunkId& id);
-  /// No file needs it, or it is damaged: gone at once, owed or not. Nothing where it is absent.
+  /// It is damaged, or nobody was told of it: gone at once, owed or not. Nothing where it is absent.
   Result<void> drop(const object::ChunkId& id);
+  /// The tree no longer names it: as if absent from now on. Its bytes go with the next settle(), which this calls by
+  /// itself when 64 MiB wait for it.
+  Result<void> drop_unnamed(const object::ChunkId& id);
   /// Drops all that is not owed.
   Result<void> clear();
-  /// Returns when all that was put before is safe whenever the power goes.
-  Result<void> sync();
+  /// Returns when all that was put, and then all that the tree was told before, is safe whenever the power goes.
+  Result<void> settle();
 
   std::uint64_t used_bytes() const;  ///< Owed and cached.
   std::uint64_t owed_bytes() const;

@@ -63,10 +63,10 @@ void CommitLoop::run() {
 }
 
 // The commit to append now. After a power cut the tree must still know it for its own: else the log would seem to hold
-// another client's commit.
+// another client's commit. Its chunks are stored, but the tree also names others that are here alone: they go first.
 Result<std::optional<Bytes>> CommitLoop::next(std::uint64_t epoch) {
   COFFER_TRY(std::optional<Bytes> commit, pending_or_new(epoch));
-  if (commit) COFFER_DO(parts_.tree.power_safe());
+  if (commit) COFFER_DO(parts_.spool.settle());
   return commit;
 }
 

@@ -152,6 +152,7 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   if (options.cache_bytes == 0) {
     COFFER_TRY(spool_options.bytes_max, spool::default_bytes_max(disk, folder.spool()));
   }
+  spool_options.settle_tree = [this] { return tree->power_safe(); };
   COFFER_TRY(spool, spool::Spool::open(disk, folder.spool(), spool_options,
                                        [this](const object::ChunkId& id) -> Result<spool::Standing> {
                                          COFFER_TRY(const std::optional<ChunkRow> row, tree->chunk_by_id(id));
@@ -335,12 +336,7 @@ Result<void> Vault::Parts::wait_all_committed(os::SteadyTime deadline, std::stop
   return uploader->wait_all_committed(deadline, std::move(stop));
 }
 
-// Chunks before the tree that names them.
-Result<void> Vault::Parts::make_power_safe() {
-  COFFER_DO(committer->seal_open_chunks());
-  COFFER_DO(spool->sync());
-  return tree->power_safe();
-}
+Result<void> Vault::Parts::make_power_safe() { return committer->make_power_safe(); }
 
 Result<void> Vault::Parts::clear_spool() {
   COFFER_TRY(const meta::Owed owed, tree->owed());
