@@ -31,9 +31,11 @@ Result<void> write_new(os::Disk& disk, const std::string& path, ByteView bytes) 
     return Error{Fault::refused, EEXIST, "key file exists already: name a new one"};
   }
   if (!file) return std::move(file).error();
-  COFFER_DO((*file)->write_at(bytes, 0));
-  COFFER_DO((*file)->sync());
-  return disk.sync_folder(folder_of(path));
+  Result<void> written = (*file)->write_at(bytes, 0);
+  if (written) written = (*file)->sync();
+  if (written) written = disk.sync_folder(folder_of(path));
+  if (!written) (void)disk.remove(path);  // Nobody shall take it for one that is kept.
+  return written;
 }
 
 /// Without the line's end, which an editor may have written in its own way.
