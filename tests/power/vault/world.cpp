@@ -40,8 +40,8 @@ void World::Server::have(std::vector<object::ChunkId> ids, rpc::Deadline, rpc::D
   done(std::move(states));
 }
 
-void World::Server::put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, rpc::Deadline,
-                              rpc::Done<rpc::PutChunkDone> done) {
+void World::Server::put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t,
+                              rpc::Deadline, rpc::Done<rpc::PutChunkDone> done) {
   chunks_->put(id, std::move(sealed), [done = std::move(done)](Result<store::PutDone> put) {
     if (!put) return done(std::move(put).error());
     done(rpc::PutChunkDone{put->was_stored});

@@ -73,7 +73,7 @@ class World::Server : public upload::Remote, public fetch::ChunkSource {
 
   bool online() const override { return !disk_.power_was_cut(); }
   void have(std::vector<object::ChunkId> ids, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>> done) override;
-  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, rpc::Deadline,
+  void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t, rpc::Deadline,
                  rpc::Done<rpc::PutChunkDone> done) override;
   void append_commit(Bytes commit, rpc::Deadline, rpc::Done<object::Receipt> done) override;
   void get_chunk(const object::ChunkId& id, os::SteadyTime, std::function<void(Result<Bytes>)> done) override;
