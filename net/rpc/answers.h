@@ -20,6 +20,9 @@ struct VaultState {
   std::uint64_t stored_bytes = 0;
   std::uint64_t head_seq = 0;
   object::CommitHash head_hash;
+  std::uint64_t wanted_chunks = 0;      ///< That the log names and the server has lost.
+  std::int64_t scrubbed_ns = 0;         ///< All that was stored then was read back since; 0: not yet.
+  std::vector<object::ChunkId> wanted;  ///< Of ping(): some of them, asked back from whoever has them.
 };
 
 struct ServerFacts {

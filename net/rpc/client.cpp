@@ -214,7 +214,7 @@ void Client::remove_key_slot(std::uint64_t number, Deadline deadline, Done<void>
 }
 
 void Client::ping(Deadline deadline, Done<VaultState> done) {
-  const auto convert = [](const wire::PingDone& answer) { return decode(answer.vault()); };
+  const auto convert = [](const wire::PingDone& answer) { return decode(answer); };
   core_->submit(call_of(Type::ping, wire::Ping(), deadline, std::move(done), decoded_as<wire::PingDone>(convert)));
 }
 

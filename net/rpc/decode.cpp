@@ -21,6 +21,15 @@ Result<VaultState> decode(const wire::Vault& message) {
   if (!message.head_hash().empty()) {
     COFFER_TRY(vault.head_hash, wire::parse_id<object::CommitHash>(message.head_hash()));
   }
+  vault.wanted_chunks = message.wanted_chunks();
+  vault.scrubbed_ns = message.scrubbed_ns();
+  return vault;
+}
+
+Result<VaultState> decode(const wire::PingDone& message) {
+  COFFER_TRY(VaultState vault, decode(message.vault()));
+  COFFER_TRY(vault.wanted, wire::parse_ids(message.wanted()));
+  if (vault.wanted.size() > wire::kWantedInPingMax) return broken("too many wanted chunks");
   return vault;
 }
 

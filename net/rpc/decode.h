@@ -12,6 +12,7 @@
 namespace coffer::rpc {
 
 Result<VaultState> decode(const wire::Vault& message);
+Result<VaultState> decode(const wire::PingDone& message);
 Result<ServerFacts> decode(const wire::HelloDone& message);
 Result<std::vector<HaveState>> decode_have(const Answer& answer, std::size_t count);
 Result<std::vector<VerifyState>> decode_verify(const Answer& answer, std::size_t count);

@@ -14,6 +14,9 @@
 
 namespace coffer::wire {
 
+/// Chunks that one answer to a ping asks for: 64 MiB, more than a client sends before its next ping.
+inline constexpr std::size_t kWantedInPingMax = 64;
+
 /// False if `header` is not such a message. Protobuf's own complaints do not reach the log: a stranger could fill it.
 bool parse_into(google::protobuf::MessageLite& message, ByteView header);
 

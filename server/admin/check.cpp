@@ -3,14 +3,18 @@
 #include <nlohmann/json.hpp>
 
 #include "common/base/text.h"
+#include "common/db/integrity.h"
 #include "common/os/clock.h"
 #include "common/os/disk.h"
 #include "common/os/random.h"
 #include "common/pack/pack_store.h"
 #include "server/accounts/accounts.h"
 #include "server/admin/commands.h"
+#include "server/admin/configuration.h"
+#include "server/admin/identity_check.h"
 #include "server/admin/server_folder.h"
 #include "server/scrub/check_vault.h"
+#include "server/scrub/scrub_record.h"
 
 namespace coffer::admin {
 namespace {
@@ -32,6 +36,13 @@ Result<void> rebuild(const ServerFolder& folder, const std::vector<accounts::Vau
   return {};
 }
 
+/// A running server then finds the damage within a minute, and asks for what it lacks.
+void make_scrub_due(const std::string& vault_folder) {
+  scrub::ScrubRecord record = scrub::read_scrub_record(os::real_disk(), vault_folder);
+  record = {.scrubbed_ns = record.scrubbed_ns, .place = {}};
+  (void)scrub::write_scrub_record(os::real_disk(), vault_folder, record);  // Else it is found in its time.
+}
+
 /// The folder of a vault is made with the vault: one that is not there is lost.
 Checked check_one(const ServerFolder& folder, const accounts::Vault& vault, const crypto::PublicKey& key,
                   bool read_data) {
@@ -44,10 +55,21 @@ Checked check_one(const ServerFolder& folder, const accounts::Vault& vault, cons
   auto report = scrub::check_vault(os::real_disk(), path, vault.id, key, read_data);
   if (report) {
     checked.report = *std::move(report);
+    if (!checked.report.bad.empty()) make_scrub_due(path);
   } else {
     checked.report.damage.push_back(std::move(report).error().what);
   }
   return checked;
+}
+
+Result<std::vector<accounts::Vault>> vaults_of(const ServerFolder& folder) {
+  {
+    COFFER_TRY(db::Database database, db::Database::open(folder.accounts(), {.read_only = true}));
+    COFFER_TRY(const std::vector<std::string> found, db::integrity_of(database));
+    if (!found.empty()) return Error{Fault::corrupt, 0, "SQLite finds: " + found.front()};
+  }
+  COFFER_TRY(const auto accounts, accounts::Accounts::open(folder.accounts(), os::real_clock(), os::real_random()));
+  return accounts->vaults();
 }
 
 json to_json(const Checked& checked) {
@@ -78,15 +100,25 @@ Result<int> check(const CheckOptions& options) {
                  "a server runs on " + folder.path() +
                      "; stop it before --rebuild-index (check without it may go on beside it)"};
   }
-  COFFER_TRY(const auto key, folder.load_receipt_key());
-  COFFER_TRY(const auto accounts, accounts::Accounts::open(folder.accounts(), os::real_clock(), os::real_random()));
-  COFFER_TRY(const auto vaults, accounts->vaults());
-  if (options.rebuild_index) COFFER_DO(rebuild(folder, vaults));
+  std::vector<std::string> damage = check_identity(folder);
+  if (const auto configuration = read_configuration(folder.configuration()); !configuration)
+    damage.push_back(configuration.error().what);
+  const auto key = folder.load_receipt_key();
+  if (!key) damage.push_back("receipt.key: it is damaged (" + key.error().what + "); restore it from a copy");
+  auto vaults = vaults_of(folder);
+  if (!vaults) {
+    damage.push_back("accounts.db: it is damaged (" + vaults.error().what +
+                     "); restore it from a copy: the vaults are whole without it, but nobody is let in");
+    vaults = std::vector<accounts::Vault>();
+  }
+  if (options.rebuild_index) COFFER_DO(rebuild(folder, *vaults));
+  // Without the key no receipt holds: everything else is compared all the same.
+  const crypto::PublicKey receipt_key = key ? key->public_key() : crypto::PublicKey{};
 
-  bool well = true;
+  bool well = damage.empty();
   json list = json::array();
-  for (const accounts::Vault& vault : vaults) {
-    const Checked checked = check_one(folder, vault, key.public_key(), options.read_data);
+  for (const accounts::Vault& vault : *vaults) {
+    const Checked checked = check_one(folder, vault, receipt_key, options.read_data);
     well = well && checked.report.is_well();
     if (options.json) {
       list.push_back(to_json(checked));
@@ -94,9 +126,13 @@ Result<int> check(const CheckOptions& options) {
       print(checked);
     }
   }
-  if (options.json)
-    std::cout << json{{"well", well}, {"read_data", options.read_data}, {"vaults", std::move(list)}}.dump(2) << "\n";
-  if (!options.json && vaults.empty()) std::cout << "No vaults yet.\n";
+  if (options.json) {
+    const json all{{"well", well}, {"read_data", options.read_data}, {"damage", damage}, {"vaults", std::move(list)}};
+    std::cout << all.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
+  } else {
+    for (const std::string& sentence : damage) std::cout << sentence << "\n";
+    if (vaults->empty() && well) std::cout << "No vaults yet.\n";
+  }
   return well ? kExitDone : kExitCorrupt;
 }
 

@@ -34,10 +34,21 @@ Result<std::vector<std::string>> hosts_in(const toml::table& table) {
   return hosts;
 }
 
+Result<std::uint64_t> number_in(const toml::table& table, const char* key, std::uint64_t otherwise, std::int64_t min) {
+  constexpr std::int64_t kMax = 100'000;
+  const auto number = table[key].value<std::int64_t>();
+  if (!table.contains(key)) return otherwise;
+  if (!number || *number < min || *number > kMax)
+    return wrong(std::string(key) + " must be a number from " + std::to_string(min) + " to " + std::to_string(kMax));
+  return static_cast<std::uint64_t>(*number);
+}
+
 Result<Configuration> configuration_in(const toml::table& table) {
   for (const auto& [key, value] : table) {
-    if (key != "hosts" && key != "listen" && key != "port")
-      return wrong("\"" + std::string(key.str()) + "\" is not known; known are hosts, listen and port");
+    static const std::set<std::string_view> kKnown = {"hosts", "listen", "port", "scrub_mib_per_second", "scrub_days"};
+    if (!kKnown.contains(key.str()))
+      return wrong("\"" + std::string(key.str()) +
+                   "\" is not known; known are hosts, listen, port, scrub_mib_per_second and scrub_days");
   }
   Configuration configuration;
   COFFER_TRY(configuration.hosts, hosts_in(table));
@@ -47,6 +58,9 @@ Result<Configuration> configuration_in(const toml::table& table) {
   const auto port = table["port"].value<std::int64_t>();
   if (table.contains("port") && (!port || *port < 0 || *port > 65535)) return wrong("port must be from 0 to 65535");
   if (port) configuration.port = static_cast<std::uint16_t>(*port);
+  COFFER_TRY(configuration.scrub_mib_per_second,
+             number_in(table, "scrub_mib_per_second", configuration.scrub_mib_per_second, 0));
+  COFFER_TRY(configuration.scrub_days, number_in(table, "scrub_days", configuration.scrub_days, 1));
   return configuration;
 }
 
@@ -108,7 +122,10 @@ std::string configuration_text(const Configuration& configuration) {
        << "hosts = " << hosts << "\n\n"
        << "# The address to listen on; empty for all of this machine.\n"
        << "listen = " << toml::value<std::string>(configuration.listen_host) << "\n"
-       << "port = " << configuration.port << "\n";
+       << "port = " << configuration.port << "\n\n"
+       << "# Every chunk is read back and compared once in this many days, at this rate; 0 for never.\n"
+       << "scrub_mib_per_second = " << configuration.scrub_mib_per_second << "\n"
+       << "scrub_days = " << configuration.scrub_days << "\n";
   return text.str();
 }
 

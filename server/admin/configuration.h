@@ -27,6 +27,8 @@ struct Configuration {
   std::vector<std::string> hosts;  ///< At least one. The first goes into tokens, all into the server's certificate.
   std::string listen_host;         ///< Empty: every address of the machine.
   std::uint16_t port = limits::kDefaultPort;
+  std::uint64_t scrub_mib_per_second = 8;  ///< 0: nothing is read back.
+  std::uint64_t scrub_days = 7;            ///< From the beginning of one round to that of the next.
 };
 
 /// Fault::refused, with the line, for what is not a configuration or has an unknown key.

@@ -12,6 +12,7 @@
 #include "net/rpc/server.h"
 #include "server/accounts/accounts.h"
 #include "server/admin/server_certificate.h"
+#include "server/scrub/scrubber.h"
 #include "server/service/service.h"
 
 namespace coffer::admin {
@@ -31,6 +32,13 @@ void run_io(boost::asio::io_context& io) {
       log::error("task failed", {{"what", e.what()}});
     }
   }
+}
+
+/// A damaged file is named, and what to do with it.
+template <class T>
+Result<T> named(Result<T> opened, const std::string& path) {
+  if (opened || opened.error().fault != Fault::corrupt) return opened;
+  return std::move(opened).error().in(path + " is damaged; restore it from a copy (`cofferd check` names all damage)");
 }
 
 Error listen_error(Error error, const Address& listen) {
@@ -62,11 +70,13 @@ struct RunningServer::State {
   std::optional<boost::asio::executor_work_guard<boost::asio::io_context::executor_type>> work;
   std::optional<rpc::Server> server;
   std::vector<std::thread> threads;
+  std::optional<scrub::Scrubber> scrubber;
 
   Result<void> open() {
     COFFER_TRY(authority, folder.load_authority());
-    COFFER_TRY(receipt_key, folder.load_receipt_key());
-    COFFER_TRY(accounts, accounts::Accounts::open(folder.accounts(), os::real_clock(), os::real_random()));
+    COFFER_TRY(receipt_key, named(folder.load_receipt_key(), folder.receipt_key()));
+    COFFER_TRY(accounts, named(accounts::Accounts::open(folder.accounts(), os::real_clock(), os::real_random()),
+                               folder.accounts()));
     COFFER_TRY(watch, accounts::ChangeWatch::open(folder.accounts()));
     COFFER_DO(os::real_disk().make_folder(folder.vaults()));
     writers.emplace(kWriterThreads);
@@ -104,7 +114,38 @@ struct RunningServer::State {
     return write_text(folder.listen(), format_address(address) + "\n");
   }
 
+  std::vector<scrub::Target> scrub_targets() {
+    std::vector<scrub::Target> targets;
+    const auto known = accounts->vaults();
+    if (!known) log::error("accounts unreadable", {{"what", known.error().what}});
+    if (!known) return targets;
+    for (const accounts::Vault& vault : *known) {
+      const auto open = vaults->open(vault.id);
+      if (!open) {
+        log::error("vault damaged", {{"vault", vault.name}, {"what", open.error().what}});
+        continue;
+      }
+      targets.push_back({.keep = *open,
+                         .name = vault.id.hex(),
+                         .folder = folder.vault(vault.id),
+                         .chunks = *(*open)->chunks,
+                         .log = *(*open)->log,
+                         .health = (*open)->health,
+                         .examine = [open = *open](const object::ChunkId& id) { return open->examine(id); }});
+    }
+    return targets;
+  }
+
+  void start_scrub(const Configuration& configuration) {
+    scrub::ScrubOptions options;
+    options.bytes_per_second = configuration.scrub_mib_per_second << 20;
+    options.every = std::chrono::days(configuration.scrub_days);
+    scrubber.emplace([this] { return scrub_targets(); }, os::real_disk(), os::real_clock(), options);
+    scrubber->start();
+  }
+
   void stop() {
+    if (scrubber) scrubber->stop();
     if (service) service->stop();
     if (server) server->stop();
     work.reset();
@@ -127,6 +168,7 @@ Result<std::unique_ptr<RunningServer>> RunningServer::start(const ServerFolder& 
   std::unique_ptr<RunningServer> running(new RunningServer(std::make_unique<State>(folder, std::move(lock))));
   COFFER_DO(running->state_->open());
   COFFER_DO(running->state_->listen(listen, configuration));
+  running->state_->start_scrub(configuration);
   return running;
 }
 

@@ -13,6 +13,7 @@
 #include "server/admin/server_folder.h"
 #include "server/admin/text_table.h"
 #include "server/oplog/oplog.h"
+#include "server/scrub/scrub_record.h"
 
 namespace coffer::admin {
 namespace {
@@ -24,6 +25,7 @@ struct VaultLine {
   std::vector<std::string> clients;
   std::uint64_t disk_bytes = 0;
   std::uint64_t commits = 0;
+  scrub::ScrubRecord scrub;
 };
 
 /// What the packs take on the disk: their index belongs to the running server.
@@ -54,7 +56,7 @@ Result<std::vector<VaultLine>> collect(const ServerFolder& folder) {
   COFFER_TRY(const auto vaults, accounts->vaults());
   std::vector<VaultLine> lines;
   for (const accounts::Vault& vault : vaults) {
-    VaultLine line{.vault = vault, .clients = {}};
+    VaultLine line{.vault = vault, .clients = {}, .scrub = {}};
     for (const accounts::Client& client : clients) {
       for (const accounts::Grant& grant : client.grants) {
         if (grant.vault.id == vault.id && !client.revoked_ns) line.clients.push_back(client.name);
@@ -62,6 +64,7 @@ Result<std::vector<VaultLine>> collect(const ServerFolder& folder) {
     }
     line.disk_bytes = disk_bytes_of(folder.vault(vault.id) + "/packs");
     COFFER_TRY(line.commits, commits_of(folder, vault.id, key));
+    line.scrub = scrub::read_scrub_record(os::real_disk(), folder.vault(vault.id));
     lines.push_back(std::move(line));
   }
   return lines;
@@ -74,6 +77,8 @@ json to_json(const VaultLine& line) {
           {"quota_bytes", line.vault.quota_bytes},
           {"disk_bytes", line.disk_bytes},
           {"commits", line.commits},
+          {"scrubbed", line.scrub.scrubbed_ns > 0 ? json(format_time(line.scrub.scrubbed_ns)) : json()},
+          {"wanted_chunks", line.scrub.wanted_chunks},
           {"clients", line.clients}};
 }
 
@@ -81,8 +86,11 @@ std::vector<std::string> to_row(const VaultLine& line) {
   std::string clients;
   for (const std::string& name : line.clients) clients += (clients.empty() ? "" : ", ") + name;
   const std::string quota = line.vault.quota_bytes == 0 ? "none" : base::format_size(line.vault.quota_bytes);
+  std::string scrubbed = line.scrub.scrubbed_ns > 0 ? format_time(line.scrub.scrubbed_ns) : "not yet";
+  if (line.scrub.wanted_chunks > 0) scrubbed += ", " + std::to_string(line.scrub.wanted_chunks) + " CHUNKS LOST";
   return {line.vault.name, line.vault.id.hex(),          base::format_size(line.disk_bytes),
-          quota,           std::to_string(line.commits), clients};
+          quota,           std::to_string(line.commits), scrubbed,
+          clients};
 }
 
 }  // namespace
@@ -100,7 +108,7 @@ Result<int> vaults(const ListOptions& options) {
     std::cout << "No vaults yet; enrolling a client makes one.\n";
     return kExitDone;
   }
-  std::vector<std::vector<std::string>> rows{{"NAME", "ID", "ON DISK", "QUOTA", "COMMITS", "CLIENTS"}};
+  std::vector<std::vector<std::string>> rows{{"NAME", "ID", "ON DISK", "QUOTA", "COMMITS", "SCRUBBED", "CLIENTS"}};
   for (const VaultLine& line : lines) rows.push_back(to_row(line));
   print_table(std::cout, rows);
   return kExitDone;

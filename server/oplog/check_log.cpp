@@ -2,6 +2,7 @@
 #include <set>
 
 #include "common/db/database.h"
+#include "common/db/integrity.h"
 #include "server/oplog/oplog.h"
 
 namespace coffer::oplog {
@@ -49,12 +50,9 @@ struct Walk {
 };
 
 Result<void> check_file(db::Database& db, Walk& walk) {
-  COFFER_TRY(db::Statement rows, db.prepare("PRAGMA integrity_check(8)"));
-  for (;;) {
-    COFFER_TRY(const bool more, rows.step());
-    if (!more) return {};
-    if (rows.text(0) != "ok") walk.report.damage.push_back("SQLite finds: " + std::string(rows.text(0)));
-  }
+  COFFER_TRY(const std::vector<std::string> found, db::integrity_of(db));
+  for (const std::string& what : found) walk.report.damage.push_back("SQLite finds: " + what);
+  return {};
 }
 
 Result<void> walk_commits(db::Database& db, Walk& walk) {

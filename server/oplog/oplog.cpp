@@ -91,6 +91,27 @@ Result<Page> OpLog::read(std::uint64_t from_seq, std::uint64_t bytes_max, First 
   }
 }
 
+Result<bool> OpLog::is_present(const object::ChunkId& id) {
+  const MutexLock lock(state_->mutex);
+  COFFER_TRY(db::Statement find, state_->db.prepare("SELECT 1 FROM chunk WHERE id = ? AND released_seq IS NULL"));
+  return find.bind(1, id.bytes()).step();
+}
+
+Result<std::vector<object::ChunkId>> OpLog::present_after(const std::optional<object::ChunkId>& after,
+                                                          std::size_t count_max) {
+  const MutexLock lock(state_->mutex);
+  COFFER_TRY(db::Statement rows, state_->db.prepare("SELECT id FROM chunk WHERE id > ? AND released_seq IS NULL "
+                                                    "ORDER BY id LIMIT ?"));
+  rows.bind(1, after ? after->bytes() : ByteView()).bind(2, static_cast<std::int64_t>(count_max));
+  std::vector<object::ChunkId> present;
+  for (;;) {
+    COFFER_TRY(const bool more, rows.step());
+    if (!more) return present;
+    COFFER_TRY(const auto id, object::ChunkId::from(rows.blob(0)));
+    present.push_back(id);
+  }
+}
+
 void OpLog::on_append(std::function<void()> call) {
   const MutexLock lock(state_->mutex);
   state_->on_append = std::move(call);

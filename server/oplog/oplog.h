@@ -72,6 +72,11 @@ class OpLog {
   enum class First { in_any_case, if_it_fits };
   /// Commits from `from_seq` on while they fit into `bytes_max`.
   Result<Page> read(std::uint64_t from_seq, std::uint64_t bytes_max, First first = First::in_any_case);
+  /// Whether a commit has added the chunk, and none has released it since.
+  Result<bool> is_present(const object::ChunkId& id);
+  /// At most `count_max` chunks that are present and behind `after`, ascending; none: that was all.
+  Result<std::vector<object::ChunkId>> present_after(const std::optional<object::ChunkId>& after,
+                                                     std::size_t count_max);
   /// Called after each append(), on its thread, from before the first append() on.
   void on_append(std::function<void()> call);
 

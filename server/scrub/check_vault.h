@@ -12,13 +12,11 @@
 #include "common/crypto/sign.h"
 #include "common/object/ids.h"
 #include "common/os/disk.h"
+#include "common/pack/scan.h"
 
 namespace coffer::scrub {
 
-struct BadChunk {
-  object::ChunkId id;
-  std::string what;  ///< "is missing", "does not match its id in 00000003.pack"
-};
+using BadChunk = pack::BadChunk;
 
 struct VaultReport {
   std::uint64_t commits = 0;

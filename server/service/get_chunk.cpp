@@ -18,15 +18,21 @@ struct Found {
   std::uint64_t chunk_bytes = 0;
 };
 
-Result<Found> read(store::ChunkStore& chunks, const object::ChunkId& id, const Range& range) {
+Result<Found> read(OpenVault& vault, const object::ChunkId& id, const Range& range) {
+  store::ChunkStore& chunks = *vault.chunks;
   COFFER_TRY(const store::Held held, chunks.find(id));
-  if (!held.stored) return answer(ENOENT);
+  if (!held.stored) {
+    COFFER_DO(vault.examine(id));  // One that the log names is asked back.
+    return answer(ENOENT);
+  }
   Found found{.bytes = {}, .chunk_bytes = held.received};
   if (range.offset >= held.received) return Error{Fault::refused, EINVAL, "the range begins behind the chunk's end"};
   const std::uint64_t rest = held.received - range.offset;
   const std::uint64_t count = range.bytes == 0 ? rest : std::min(range.bytes, rest);
   if (count == held.received) {
-    COFFER_TRY(found.bytes, chunks.read(id));
+    Result<Bytes> whole = chunks.read(id);
+    if (!whole && whole.error().fault == Fault::corrupt) COFFER_DO(vault.examine(id));
+    COFFER_TRY(found.bytes, std::move(whole));
   } else {
     COFFER_TRY(found.bytes, chunks.read_range(id, range.offset, count));
   }
@@ -40,7 +46,7 @@ Answer get_chunk(Call call) {
   COFFER_CO_TRY(const auto id, wire::parse_id<object::ChunkId>(get.id()));
   COFFER_CO_TRY(const auto vault, vault_for(call, Use::read));
   const Range range{.offset = get.offset(), .bytes = get.bytes()};
-  auto work = [vault, id, range] { return read(*vault->chunks, id, range); };
+  auto work = [vault, id, range] { return read(*vault, id, range); };
   auto found = co_await on_disk(call.disk(), std::move(work));
   if (!found) {
     if (found.error().fault == Fault::corrupt) {

@@ -16,6 +16,7 @@ Answer ping(Call call) {
     return vault;
   };
   COFFER_CO_TRY(*done.mutable_vault(), co_await on_disk(call.disk(), std::move(work)));
+  done.set_wanted(wire::join_ids(call.connection->vault()->health.next_wanted(wire::kWantedInPingMax)));
   co_return reply_to(call, done);
 }
 

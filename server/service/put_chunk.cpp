@@ -13,6 +13,7 @@ struct Wanted {
   wire::PutChunk put;
   object::ChunkId id;
   std::shared_ptr<OpenVault> vault;
+  bool is_lost = false;  ///< The log names it and the server has lost it: it is taken from whoever has it.
 };
 
 /// What can be said of a put_chunk by its header and the length of its body.
@@ -28,7 +29,11 @@ Result<Wanted> check(const Call& call, std::uint64_t body_bytes) {
   const auto crc_count = static_cast<std::size_t>(put.block_crcs_size());
   if (crc_count != 0 && crc_count != wire::block_count(put.chunk_bytes()))
     return Error{Fault::protocol, 0, "another number of checks than the chunk has blocks"};
-  COFFER_TRY(wanted.vault, vault_for(call, Use::write));
+  COFFER_TRY(wanted.vault, vault_for(call, Use::read));
+  wanted.is_lost = wanted.vault->health.is_wanted(wanted.id);
+  if (!wanted.is_lost) {
+    COFFER_TRY(wanted.vault, vault_for(call, Use::write));
+  }
   return wanted;
 }
 
@@ -108,14 +113,16 @@ Answer put_chunk(Call call) {
   // From here on, what cannot be stored now is kept as it is, and need not be sent again.
   COFFER_CO_DO(co_await wait_for_room(call, *wanted.vault));
 
-  const std::uint64_t quota_bytes = call.connection->access().grant->vault.quota_bytes;
+  const std::uint64_t quota_bytes = wanted.is_lost ? 0 : call.connection->access().grant->vault.quota_bytes;
   const std::shared_ptr<const Bytes> body = chunk->whole();
   std::function<void(Done<store::PutDone>)> start = [vault = wanted.vault, quota_bytes, id = wanted.id,
                                                      body](const Done<store::PutDone>& done) {
     if (auto allowed = check_quota(*vault, quota_bytes, id, body->size()); !allowed)
       return done(std::move(allowed).error());
-    vault->chunks->put(id, body, [vault, done](Result<store::PutDone> outcome) {
+    vault->chunks->put(id, body, [vault, id, done](Result<store::PutDone> outcome) {
       vault->room.happened();
+      if (outcome && vault->health.came(id))
+        log::info("chunk healed", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
       done(std::move(outcome));
     });
   };

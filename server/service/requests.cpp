@@ -38,6 +38,8 @@ Result<void> describe(VaultSet& vaults, const accounts::Grant& grant, wire::Vaul
   to.set_stored_bytes(vault->chunks->used_bytes());
   to.set_head_seq(head.seq);
   to.set_head_hash(as_string(head.hash.bytes()));
+  to.set_wanted_chunks(vault->health.wanted_count());
+  to.set_scrubbed_ns(vault->health.scrubbed_ns().value_or(0));
   return {};
 }
 

@@ -1,8 +1,21 @@
 #include "server/service/vault_set.h"
 
+#include "common/base/log.h"
 #include "server/store/pack_chunk_store.h"
 
 namespace coffer::service {
+
+Result<pack::Soundness> OpenVault::examine(const object::ChunkId& chunk) {
+  COFFER_TRY(const pack::Soundness found, chunks->examine(chunk));
+  if (found == pack::Soundness::good) return found;
+  COFFER_TRY(const bool is_needed, log->is_present(chunk));
+  if (!is_needed) return found;
+  log::error(
+      "chunk wanted",
+      {{"vault", id.hex()}, {"chunk", chunk.hex()}, {"why", found == pack::Soundness::absent ? "missing" : "damaged"}});
+  health.want(chunk);
+  return found;
+}
 
 VaultSet::VaultSet(std::string folder, os::Disk& disk, const crypto::SigningKey& receipt_key, os::Clock& clock,
                    store::WriterPool& writers)

@@ -13,6 +13,7 @@
 #include "server/oplog/oplog.h"
 #include "server/service/event.h"
 #include "server/store/chunk_store.h"
+#include "server/store/health.h"
 #include "server/store/writer_pool.h"
 
 namespace coffer::service {
@@ -21,8 +22,12 @@ struct OpenVault {
   object::VaultId id;
   std::shared_ptr<store::ChunkStore> chunks;
   std::unique_ptr<oplog::OpLog> log;
+  store::Health health;
   Event appended;  ///< A commit was.
   Event room;      ///< Chunks that waited to be written were.
+
+  /// Reads the chunk back. One that is not good is wanted from now on, if the log names it. May wait for the disk.
+  Result<pack::Soundness> examine(const object::ChunkId& chunk);
 };
 
 /// Thread-safe. A vault is opened when it is first asked for, and stays open.

@@ -5,11 +5,18 @@
 namespace coffer::service {
 namespace {
 
-Result<wire::VerifyChunksDone::State> verify(store::ChunkStore& chunks, const object::ChunkId& id) {
-  const auto bytes = chunks.read(id);
-  if (bytes) return wire::VerifyChunksDone::GOOD;
-  if (bytes.error().fault == Fault::answer) return wire::VerifyChunksDone::MISSING;
-  // A disk that cannot read a chunk back has damaged it as well as one that reads it back wrongly.
+Result<wire::VerifyChunksDone::State> verify(OpenVault& vault, const object::ChunkId& id) {
+  const auto found = vault.examine(id);
+  if (!found) {
+    // A disk that cannot read a chunk back has damaged it as well as one that reads it back wrongly.
+    log::error("chunk unreadable", {{"vault", vault.id.hex()}, {"chunk", id.hex()}, {"what", found.error().what}});
+    return wire::VerifyChunksDone::DAMAGED;
+  }
+  switch (*found) {
+    case pack::Soundness::good: return wire::VerifyChunksDone::GOOD;
+    case pack::Soundness::absent: return wire::VerifyChunksDone::MISSING;
+    case pack::Soundness::damaged: return wire::VerifyChunksDone::DAMAGED;
+  }
   return wire::VerifyChunksDone::DAMAGED;
 }
 
@@ -23,10 +30,8 @@ Answer verify_chunks(Call call) {
   // One by one, so that a long list takes turns with everyone else's reads.
   for (const object::ChunkId& id : ids) {
     if (call.connection->is_closed() || call.service.is_stopping()) co_return Error{Fault::stopped, 0, "stopping"};
-    auto work = [vault, id] { return verify(*vault->chunks, id); };
+    auto work = [vault, id] { return verify(*vault, id); };
     COFFER_CO_TRY(const auto state, co_await on_disk(call.disk(), std::move(work)));
-    if (state == wire::VerifyChunksDone::DAMAGED)
-      log::error("chunk damaged", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
     done.add_states(state);
   }
   co_return reply_to(call, done);

@@ -7,10 +7,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/result.h"
 #include "common/object/ids.h"
+#include "common/pack/pack_store.h"
 
 namespace coffer::store {
 
@@ -43,6 +45,11 @@ class ChunkStore {
   virtual Result<Bytes> read(const object::ChunkId& id) = 0;
   /// A part of it, unchecked. Fault::refused with EINVAL where the range is not within the chunk.
   virtual Result<Bytes> read_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) = 0;
+  /// Reads the chunk and compares it. A damaged one is set aside, and is not stored from then on: whoever has it may
+  /// put it again.
+  virtual Result<pack::Soundness> examine(const object::ChunkId& id) = 0;
+  /// At most `count_max` chunks from `from` on, which moves behind the last; none: that was all.
+  virtual Result<std::vector<pack::StoredChunk>> chunks_from(pack::Place& from, std::size_t count_max) = 0;
   /// What counts against the vault's quota: stored bytes, and those in the queue.
   virtual std::uint64_t used_bytes() const = 0;
   /// Ends the queue: what is in it is stored, what comes later is refused. Returns when all was answered.

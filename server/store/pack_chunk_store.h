@@ -26,6 +26,8 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   Result<Held> find(const object::ChunkId& id) override;
   Result<Bytes> read(const object::ChunkId& id) override;
   Result<Bytes> read_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) override;
+  Result<pack::Soundness> examine(const object::ChunkId& id) override;
+  Result<std::vector<pack::StoredChunk>> chunks_from(pack::Place& from, std::size_t count_max) override;
   std::uint64_t used_bytes() const override;
   void close() override;
 

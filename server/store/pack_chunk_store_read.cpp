@@ -35,6 +35,16 @@ Result<Bytes> PackChunkStore::read_range(const object::ChunkId& id, std::uint64_
   return packs_->read_range(id, static_cast<std::uint32_t>(offset), static_cast<std::uint32_t>(bytes));
 }
 
+Result<pack::Soundness> PackChunkStore::examine(const object::ChunkId& id) {
+  COFFER_TRY(const Held held, find(id));
+  if (!held.stored) return pack::Soundness::absent;
+  return packs_->examine(id);
+}
+
+Result<std::vector<pack::StoredChunk>> PackChunkStore::chunks_from(pack::Place& from, std::size_t count_max) {
+  return packs_->chunks_from(from, count_max);
+}
+
 void PackChunkStore::close() {
   const MutexLock lock(mutex_);
   closed_ = true;
