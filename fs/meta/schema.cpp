@@ -150,8 +150,14 @@ ALTER TABLE state ADD COLUMN redo INTEGER NOT NULL DEFAULT 0;
 UPDATE state SET redo = random() >> 2 & 0xfffffffffffffff;
 )sql";
 
+// What this tree has seen of the log: where a server's log leaves it is found by comparing these.
+constexpr const char* kPins = R"sql(
+CREATE TABLE pinned (seq INTEGER PRIMARY KEY, hash BLOB NOT NULL);
+INSERT INTO pinned SELECT head_seq, head_hash FROM state WHERE head_seq > 0;
+)sql";
+
 }  // namespace
 
-Result<void> migrate(db::Database& database) { return database.migrate({kVersion1, kVersion2}); }
+Result<void> migrate(db::Database& database) { return database.migrate({kVersion1, kVersion2, kPins}); }
 
 }  // namespace coffer::meta

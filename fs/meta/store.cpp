@@ -1,8 +1,16 @@
 #include "fs/meta/store.h"
 
+#include <algorithm>
+
 #include "fs/meta/read.h"
 
 namespace coffer::meta {
+namespace {
+
+/// Commits whose hashes are remembered: more than a writer makes in half a day of writing without a pause.
+constexpr std::uint64_t kPinsMax = 65'536;
+
+}  // namespace
 
 Result<void> Store::load_counters() {
   Rows rows = connection_.query(
@@ -63,6 +71,11 @@ Result<void> Store::commit(const Counters& before) {
         "sealed_bytes = ?, head_seq = ?, head_hash = ?",
         counters_.version, counters_.inode_next, counters_.cookie_next, counters_.group_next, counters_.files,
         counters_.bytes, counters_.sealed_bytes, counters_.head_seq, counters_.head_hash));
+  }
+  if (counters_.head_seq != before.head_seq) {
+    COFFER_DO(connection_.run("INSERT OR REPLACE INTO pinned VALUES (?, ?)", counters_.head_seq, counters_.head_hash));
+    COFFER_DO(connection_.run("DELETE FROM pinned WHERE seq <= ?",
+                              counters_.head_seq - std::min(counters_.head_seq, kPinsMax)));
   }
   return transactions_.commit();
 }

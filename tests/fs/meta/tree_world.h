@@ -85,6 +85,9 @@ class TreeWorld {
     open();
   }
 
+  void close() { tree_.reset(); }
+  void reopen() { open(); }
+
   InodeId file(std::string_view path) { return make(path, S_IFREG | 0644).inode; }
   InodeId folder(std::string_view path) { return make(path, S_IFDIR | 0755).inode; }
   Attributes make(std::string_view path, std::uint32_t mode) {
