@@ -61,6 +61,8 @@ void add_spool(CLI::App& app, CommandLine& line);
 void add_key(CLI::App& app, CommandLine& line);
 void add_inspect(CLI::App& app, CommandLine& line);
 void add_doctor(CLI::App& app, CommandLine& line);
+void add_check(CLI::App& app, CommandLine& line);
+void add_recover(CLI::App& app, CommandLine& line);
 
 /// The whole program.
 int run(int argc, const char* const* argv);

@@ -17,14 +17,31 @@ constexpr std::uint64_t kPageBytes = 8u << 20;
 constexpr auto kPollWait = 20s;
 constexpr auto kRetry = 5s;
 
-Error alarm(std::string what) {
+Error alarm_error(std::string what) {
   return {Fault::corrupt, EIO,
           "ALARM: " + std::move(what) +
-              ". The server was restored from a backup, or it lies. Nothing was changed here and nothing is sent; ask "
-              "whoever runs the server"};
+              ". The server was restored from an old copy, or it lies. Nothing is changed here and nothing is sent: "
+              "have the server's newer copy restored, or run `coffer umount` and then `coffer recover`"};
 }
 
 }  // namespace
+
+std::optional<Error> alarm_of(const meta::Head& seen, const rpc::VaultState& server) {
+  if (server.head_seq < seen.seq) {
+    return alarm_error("the server's log ends at commit " + std::to_string(server.head_seq) +
+                       ", but this client has seen commit " + std::to_string(seen.seq));
+  }
+  if (server.head_seq == seen.seq && seen.seq > 0 && server.head_hash != seen.hash) {
+    return alarm_error("the server's commit " + std::to_string(seen.seq) + " is not the one that this client has seen");
+  }
+  return std::nullopt;
+}
+
+Error Follower::alarm(std::string what) {
+  Error error = alarm_error(std::move(what));
+  if (hooks_.alarmed) hooks_.alarmed(error);
+  return error;
+}
 
 Result<void> Follower::catch_up(rpc::Deadline deadline) {
   for (;;) {
@@ -72,18 +89,20 @@ Result<void> Follower::take(const Bytes& bytes) {
   if (!payload) return std::move(payload).error().in("commit " + std::to_string(commit.seq));
   Result<meta::Changed> changed = tree_.apply(commit, *payload, hash);
   if (!changed) return std::move(changed).error().in("commit " + std::to_string(commit.seq));
-  if (changed_) changed_(*changed);
+  if (hooks_.changed) hooks_.changed(*changed);
   return {};
 }
 
-// At the same seq the hashes must be the same.
+// At the same seq the hashes must be the same. What was seen is asked first: the server's log only grows.
 Result<void> Follower::check_head(rpc::Deadline deadline) {
+  COFFER_TRY(const meta::Head head, tree_.head());
   COFFER_TRY(const rpc::VaultState state,
              rpc::wait<rpc::VaultState>([&](auto done) { client_.ping(deadline, std::move(done)); }));
-  COFFER_TRY(const meta::Head head, tree_.head());
-  if (state.head_seq < head.seq || (state.head_seq == head.seq && head.seq > 0 && state.head_hash != head.hash)) {
-    return alarm("the server's commit " + std::to_string(state.head_seq) + " is not the one that this client has seen");
+  if (std::optional<Error> error = alarm_of(head, state)) {
+    if (hooks_.alarmed) hooks_.alarmed(*error);
+    return *std::move(error);
   }
+  if (hooks_.server_said) hooks_.server_said(state);
   return {};
 }
 
@@ -108,7 +127,7 @@ std::string Follower::problem() const {
 void Follower::run() {
   for (;;) {
     const Result<bool> taken = take_page(kPollWait, steady_clock::now() + kPollWait + 30s);
-    if (taken && followed_) followed_();
+    if (taken && hooks_.followed) hooks_.followed();
     const MutexLock lock(mutex_);
     if (stopping_) return;
     if (taken) {

@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "common/base/mutex.h"
@@ -16,15 +17,22 @@
 
 namespace coffer::vault {
 
+/// Called on whichever thread reads the log.
+struct FollowerHooks {
+  std::function<void(const meta::Changed&)> changed;        ///< After each commit of others.
+  std::function<void(const Error&)> alarmed;                ///< The server's log is not the one that the tree pins.
+  std::function<void(const rpc::VaultState&)> server_said;  ///< After catch_up(), when it is that one.
+  std::function<void()> followed;  ///< Now and then, on the thread of start(), while the server answers.
+};
+
+/// Whether a server whose log ends there can be the one whose commit `seen` was its last once: an alarm, or nothing.
+std::optional<Error> alarm_of(const meta::Head& seen, const rpc::VaultState& server);
+
 /// Thread-safe.
 class Follower {
  public:
-  using Changed = std::function<void(const meta::Changed&)>;
-
-  /// `followed` is called now and then, by the thread of start(), while the server answers.
-  Follower(meta::Tree& tree, const seal::Sealer& sealer, rpc::Client& client, Changed changed,
-           std::function<void()> followed)
-      : tree_(tree), sealer_(sealer), client_(client), changed_(std::move(changed)), followed_(std::move(followed)) {}
+  Follower(meta::Tree& tree, const seal::Sealer& sealer, rpc::Client& client, FollowerHooks hooks)
+      : tree_(tree), sealer_(sealer), client_(client), hooks_(std::move(hooks)) {}
   ~Follower() { stop(); }
 
   /// Blocks until the tree is at the head that the server has now. Fault::offline; Fault::corrupt for an alarm;
@@ -40,6 +48,7 @@ class Follower {
   std::string problem() const;
 
  private:
+  Error alarm(std::string what);
   Result<bool> take_page(std::chrono::milliseconds wait, rpc::Deadline deadline);
   Result<void> take(const Bytes& bytes);
   Result<void> check_head(rpc::Deadline deadline);
@@ -48,8 +57,7 @@ class Follower {
   meta::Tree& tree_;
   const seal::Sealer& sealer_;
   rpc::Client& client_;
-  Changed changed_;
-  std::function<void()> followed_;
+  const FollowerHooks hooks_;
   mutable Mutex mutex_;
   Condition wake_;
   bool stopping_ GUARDED_BY(mutex_) = false;

@@ -4,6 +4,7 @@
 //     HOME/vaults/NAME/tls/            ca.pem, client.pem, client.key
 //     HOME/vaults/NAME/tree.db         the whole tree and what is owed (fs/meta)
 //     HOME/vaults/NAME/tree.db-redo    what changed it since SQLite's last commit
+//     HOME/vaults/NAME/server-tree.db  the server's log as a tree, while an alarm is looked into
 //     HOME/vaults/NAME/spool/          sealed chunks (fs/spool)
 //     HOME/vaults/NAME/staging/        small files that are being batched, encrypted (fs/spool)
 //     HOME/vaults/NAME/lock            locked while in use (fcntl(2)); holds the pid and the mountpoint
@@ -47,6 +48,7 @@ struct VaultFolder {
   std::string certificate() const { return path + "/tls/client.pem"; }
   std::string certificate_key() const { return path + "/tls/client.key"; }
   std::string tree() const { return path + "/tree.db"; }
+  std::string server_tree() const { return path + "/server-tree.db"; }
   std::string spool() const { return path + "/spool"; }
   std::string staging() const { return path + "/staging"; }
   std::string lock() const { return path + "/lock"; }

@@ -47,6 +47,8 @@ class Lease {
   void release(rpc::Deadline deadline);
   /// The server refused a commit of ours: asks for the lease anew, which tells whether another has it.
   void doubt();
+  /// For good, whatever the server says: nothing may be sent any more.
+  void give_up(const std::string& why) { lose(why); }
   void link_changed();
 
   LeaseState state() const;

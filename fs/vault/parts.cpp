@@ -144,7 +144,11 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   chunker_key = key.derive(keys::kChunkerLabel, settings.id);
   pieces.emplace(key.derive(keys::kPieceLabel, settings.id));
   sealer = std::make_unique<seal::Sealer>(key, settings.id, random, options.compression);
-  COFFER_TRY(tree, meta::Tree::open(folder.tree(), clock, *this));
+  Result<std::unique_ptr<meta::Tree>> opened = meta::Tree::open(folder.tree(), clock, *this);
+  if (!opened && opened.error().fault == Fault::corrupt) {
+    return std::move(opened).error().in("the local tree is damaged; `coffer check` says what to do");
+  }
+  COFFER_TRY(tree, std::move(opened));
 
   COFFER_DO(disk.make_folder(folder.spool()));
   spool::SpoolOptions spool_options;
@@ -178,8 +182,23 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
       upload::Parts{*tree, *spool, *sealer, *remote, settings.id},
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
                     [this](const Error&) { lease->doubt(); }});
+  follow_the_log();
+  COFFER_DO(committer->start());
+  fetcher->start();
+  healer->start();
+  return {};
+}
+
+// Those that listen to the server: to what it lacks, to its log, and to who may write.
+void Vault::Parts::follow_the_log() {
+  healer = std::make_unique<upload::Healer>(*spool, *remote);
+  log_watch = std::make_unique<LogWatch>(folder, *sealer, *client);
   follower = std::make_unique<Follower>(
-      *tree, *sealer, *client, [this](const meta::Changed& changed) { tree_changed(changed); }, [this] { keep_up(); });
+      *tree, *sealer, *client,
+      FollowerHooks{[this](const meta::Changed& changed) { tree_changed(changed); },
+                    [this](const Error& why) { alarmed(why); },
+                    [this](const rpc::VaultState& state) { server_said(state, uploader->progress().bytes_sent); },
+                    [this] { keep_up(); }});
   lease = std::make_unique<Lease>(*client, LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
                                                       [this](const std::optional<std::string>& why_lost) {
                                                         if (why_lost) {
@@ -189,9 +208,6 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
                                                         }
                                                       },
                                                       [this] { keep_up(); }});
-  COFFER_DO(committer->start());
-  fetcher->start();
-  return {};
 }
 
 // The tree as the server has it, and the right to change it.
@@ -264,21 +280,48 @@ void Vault::Parts::tree_changed(meta::Changed changed) {
 // What is asked of the server now and then while the lease is kept.
 void Vault::Parts::keep_up() {
   const std::uint64_t sent = uploader->progress().bytes_sent;
+  const Result<meta::Head> seen = tree->head();
   Result<rpc::VaultState> state =
       rpc::wait<rpc::VaultState>([&](auto done) { client->ping(steady_clock::now() + kAskDeadline, std::move(done)); });
-  if (state) {
-    const MutexLock guard(mutex_);
-    server_state_ = std::move(*state);
-    sent_then_ = sent;
+  if (state && seen) {
+    if (const std::optional<Error> alarm = alarm_of(*seen, *state)) return alarmed(*alarm);
   }
+  if (state) server_said(*state, sent);
   if (!is_certificate_due(folder, os::real_clock())) return;
   if (const Result<void> renewed = renew_certificate(folder, settings, *client); !renewed) {
     log::warn("certificate_not_renewed", {{"why", renewed.error().what}});
   }
 }
 
+void Vault::Parts::server_said(const rpc::VaultState& state, std::uint64_t sent_then) {
+  log_watch->clear();
+  healer->asked_for(state.wanted);
+  const MutexLock guard(mutex_);
+  server_state_ = state;
+  sent_then_ = sent_then;
+}
+
+// The server is not believed any more: all that is here stays as it is, and can be read.
+void Vault::Parts::alarmed(const Error& why) {
+  log_watch->raise(why);
+  healer->forbid();
+  lease->give_up(why.what);
+}
+
+// On the network thread. A hello tells where the log ends: before anything more is sent over the new connection, the
+// lease is asked for again, and the log read, where that cannot be.
+bool Vault::Parts::is_log_known() {
+  const std::optional<rpc::ServerFacts> facts = client->facts();
+  const Result<meta::Head> seen = tree->head();
+  if (!facts || !seen) return true;
+  return std::ranges::none_of(facts->vaults, [&](const rpc::VaultState& vault) {
+    return vault.id == settings.id && alarm_of(*seen, vault).has_value();
+  });
+}
+
 void Vault::Parts::link_changed() {
   if (!is_running_) return;
+  if (client->link() == rpc::Link::online && !is_log_known()) lease->doubt();
   if (client->link() == rpc::Link::refused) {
     lease->doubt();
     uploader->give_up({Fault::refused, EACCES, "the server refuses this client: " + client->why()});
@@ -307,6 +350,8 @@ Result<void> Vault::Parts::close() {
     }
   }
   if (client) client->stop();
+  if (healer) healer->stop();
+  if (log_watch) log_watch->stop();
   if (follower) follower->stop();
   if (fetcher) fetcher->stop();
   if (committer) committer->stop();

@@ -14,10 +14,12 @@
 #include "fs/files/durability.h"
 #include "fs/spool/spool.h"
 #include "fs/spool/staging.h"
+#include "fs/upload/healer.h"
 #include "fs/upload/uploader.h"
 #include "fs/vault/certificate.h"
 #include "fs/vault/follower.h"
 #include "fs/vault/lease.h"
+#include "fs/vault/log_watch.h"
 #include "fs/vault/vault.h"
 
 namespace coffer::vault {
@@ -62,6 +64,8 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   std::unique_ptr<fetch::Fetcher> fetcher;
   std::unique_ptr<upload::RpcRemote> remote;
   std::unique_ptr<upload::Uploader> uploader;
+  std::unique_ptr<upload::Healer> healer;
+  std::unique_ptr<LogWatch> log_watch;
   std::unique_ptr<Follower> follower;
   std::unique_ptr<Lease> lease;
   std::unique_ptr<files::FileSystem> file_system;
@@ -70,6 +74,7 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   Result<void> connect();
   Result<keys::VaultKey> open_key(const KeySource& source);
   Result<void> open_stations(const keys::VaultKey& key);
+  void follow_the_log();
   Result<void> reach_head();
   /// The root of a vault that nobody has written to yet belongs to whoever mounts it first.
   Result<void> own_new_root();
@@ -77,6 +82,9 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   void tree_changed(meta::Changed changed);
   void link_changed();
   void keep_up();
+  bool is_log_known();
+  void alarmed(const Error& why);
+  void server_said(const rpc::VaultState& state, std::uint64_t sent_then);
 
   std::atomic<bool> is_running_{false};  // The link's changes are for stations that stand.
   std::atomic<bool> read_only_{false};

@@ -82,10 +82,20 @@ Status Vault::Parts::status() const {
     for (const std::string& problem : file_system->problems()) add(problem);
   }
   add(room_problem(*spool, os::real_disk(), folder.spool()));
-  add(lease->problem());
-  add(follower->problem());
+  status.alarm = log_watch->alarm();
+  status.healed_chunks = healer->healed_count();
+  if (status.alarm) {
+    add(status.alarm->what);
+  } else {
+    add(lease->problem());
+    add(follower->problem());
+  }
   const MutexLock guard(mutex_);
-  if (alarm_ != lease->problem()) add(alarm_);
+  if (server_state_) {
+    status.wanted_chunks = server_state_->wanted_chunks;
+    if (server_state_->scrubbed_ns > 0) status.scrubbed_ns = server_state_->scrubbed_ns;
+  }
+  if (!status.alarm && alarm_ != lease->problem()) add(alarm_);
   return status;
 }
 

@@ -1,5 +1,6 @@
 #include "fs/vault/status.h"
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <nlohmann/json.hpp>
@@ -73,6 +74,15 @@ std::string to_json(const Status& status) {
                     {"wire_bytes_received", status.wire_bytes_received},
                     {"last_receipt_ns", nullptr}};
   if (status.last_receipt_ns) json["upload"]["last_receipt_ns"] = *status.last_receipt_ns;
+  json["server_health"] = {
+      {"wanted_chunks", status.wanted_chunks}, {"healed_chunks", status.healed_chunks}, {"scrubbed_ns", nullptr}};
+  if (status.scrubbed_ns) json["server_health"]["scrubbed_ns"] = *status.scrubbed_ns;
+  if (status.alarm) {
+    json["alarm"] = {{"what", status.alarm->what},         {"server_seq", status.alarm->server_seq},
+                     {"seen_seq", status.alarm->seen_seq}, {"last_common", nullptr},
+                     {"paths", status.alarm->paths},       {"path_count", status.alarm->path_count}};
+    if (status.alarm->last_common) json["alarm"]["last_common"] = *status.alarm->last_common;
+  }
   json["problems"] = status.problems;
   return json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -116,6 +126,20 @@ std::optional<Status> status_from_json(const std::string& text) {
     status.wire_bytes_sent = upload.at("wire_bytes_sent").get<std::uint64_t>();
     status.wire_bytes_received = upload.at("wire_bytes_received").get<std::uint64_t>();
     get_if_there(upload, "last_receipt_ns", status.last_receipt_ns);
+    const nlohmann::json& health = json.at("server_health");
+    status.wanted_chunks = health.at("wanted_chunks").get<std::uint64_t>();
+    status.healed_chunks = health.at("healed_chunks").get<std::uint64_t>();
+    get_if_there(health, "scrubbed_ns", status.scrubbed_ns);
+    if (json.contains("alarm")) {
+      const nlohmann::json& alarm = json.at("alarm");
+      status.alarm = LogAlarm{.what = alarm.at("what").get<std::string>(),
+                              .server_seq = alarm.at("server_seq").get<std::uint64_t>(),
+                              .seen_seq = alarm.at("seen_seq").get<std::uint64_t>(),
+                              .last_common = {},
+                              .paths = alarm.at("paths").get<std::vector<std::string>>(),
+                              .path_count = alarm.at("path_count").get<std::uint64_t>()};
+      get_if_there(alarm, "last_common", status.alarm->last_common);
+    }
     status.problems = json.at("problems").get<std::vector<std::string>>();
     return status;
   } catch (const nlohmann::json::exception&) {
@@ -123,9 +147,26 @@ std::optional<Status> status_from_json(const std::string& text) {
   }
 }
 
+namespace {
+
+std::string to_sentence(const LogAlarm& alarm) {
+  constexpr std::size_t kPathsShown = 20;
+  std::string text = alarm.paths.empty() ? "" : "\nNot on the server as they are here:";
+  for (std::size_t i = 0; i < alarm.paths.size() && i < kPathsShown; ++i) text += "\n  " + alarm.paths[i];
+  const std::uint64_t shown = std::min<std::uint64_t>(alarm.paths.size(), kPathsShown);
+  if (alarm.path_count > shown) {
+    text += "\n  and " + std::to_string(alarm.path_count - shown) + " more; `coffer recover` names all";
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string to_sentence(const Status& status) {
   std::string text = "Vault " + status.vault + ": ";
-  if (status.all_committed()) {
+  if (status.alarm) {
+    text += "ALARM: the server's log is not the one that this client has seen.";
+  } else if (status.all_committed()) {
     text += "everything is committed on " + status.server + " (" + count_of(status.files, "file", "files") + ", " +
             base::format_size(status.bytes) + ", commit " + std::to_string(status.head_seq) + ").";
   } else {
@@ -145,6 +186,15 @@ std::string to_sentence(const Status& status) {
   if (status.all_committed() && status.link == "offline") text += "\nThe server cannot be reached at the moment.";
   if (status.link == "refused" && status.problems.empty())
     text += "\nThe server refuses this client: " + status.link_why + ".";
+  if (status.scrubbed_ns) {
+    text += "\nThe server has read back all that it had on " + clock_time(*status.scrubbed_ns) + " since then.";
+  }
+  if (status.wanted_chunks > 0) {
+    text += "\nThe server has lost " + count_of(status.wanted_chunks, "chunk", "chunks") +
+            "; what is still in the spool here is sent again (" + std::to_string(status.healed_chunks) +
+            " so far). `coffer verify` names the files.";
+  }
+  if (status.alarm) text += to_sentence(*status.alarm);
   for (const std::string& problem : status.problems) text += "\nProblem: " + problem;
   return text;
 }

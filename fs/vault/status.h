@@ -8,6 +8,15 @@
 
 namespace coffer::vault {
 
+/// The server's log is not the one that this client has seen.
+struct LogAlarm {
+  std::string what;  ///< A sentence.
+  std::uint64_t server_seq = 0, seen_seq = 0;
+  std::optional<std::uint64_t> last_common;  ///< None: not looked into yet, or not known.
+  std::vector<std::string> paths;            ///< Not on the server as they are here; the first of them.
+  std::uint64_t path_count = 0;
+};
+
 struct Status {
   std::string vault, server, mountpoint;
   std::string folder;  ///< Of the vault in its home: by it, commands find the home of a mount.
@@ -30,10 +39,14 @@ struct Status {
   /// Of chunks, since the mount: given to connections to send, and of these such as others had been given before.
   std::uint64_t chunk_bytes_sent = 0, chunk_bytes_sent_again = 0;
   std::optional<std::int64_t> last_receipt_ns;
+  std::uint64_t wanted_chunks = 0;          ///< That the server has lost, when it last said so.
+  std::uint64_t healed_chunks = 0;          ///< That it took back from here since the mount.
+  std::optional<std::int64_t> scrubbed_ns;  ///< All that the server had then it has read back since.
+  std::optional<LogAlarm> alarm;
   std::vector<std::string> problems;
 
   bool all_committed() const {
-    return buffered_bytes == 0 && owed_files == 0 && owed_names == 0 && owed_chunks == 0 && !commit_pending;
+    return !alarm && buffered_bytes == 0 && owed_files == 0 && owed_names == 0 && owed_chunks == 0 && !commit_pending;
   }
 };
 

@@ -103,6 +103,7 @@ class Vault {
 
  private:
   friend class Verification;
+  friend class Recovery;
   class Parts;
   explicit Vault(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;

@@ -137,19 +137,38 @@ Result<void> Verification::walk(const std::string& path, InodeId inode, Visit vi
   return walk_below(path == "/" ? "" : path, attributes, visit);
 }
 
+// Not by recursion: a tree may be deeper than a stack.
 Result<void> Verification::walk_below(const std::string& path, const Attributes& attributes, Visit visit) {
-  COFFER_DO(go_on());
   if (is_file(attributes.mode)) return (this->*visit)(path, attributes);
   if (!is_folder(attributes.mode)) return {};
-  std::uint64_t after = 0;
-  for (;;) {
-    COFFER_TRY(const std::vector<meta::Entry> entries, parts_.tree->entries(attributes.inode, after, kEntriesAtOnce));
-    if (entries.empty()) return {};
-    for (const meta::Entry& entry : entries) {
-      COFFER_DO(walk_below(path + "/" + entry.name, entry.attributes, visit));
+  struct Level {
+    InodeId folder;
+    std::size_t path_bytes;  // Of the folder's path.
+    std::uint64_t after;
+    std::vector<meta::Entry> entries;
+    std::size_t next;
+  };
+  std::string here = path;
+  std::vector<Level> levels{{attributes.inode, here.size(), 0, {}, 0}};
+  while (!levels.empty()) {
+    COFFER_DO(go_on());
+    Level& level = levels.back();
+    here.resize(level.path_bytes);
+    if (level.next == level.entries.size()) {
+      COFFER_TRY(level.entries, parts_.tree->entries(level.folder, level.after, kEntriesAtOnce));
+      level.next = 0;
+      if (level.entries.empty()) {
+        levels.pop_back();
+        continue;
+      }
+      level.after = level.entries.back().cookie;
     }
-    after = entries.back().cookie;
+    const meta::Entry entry = level.entries[level.next++];
+    here += "/" + entry.name;
+    if (is_file(entry.attributes.mode)) COFFER_DO((this->*visit)(here, entry.attributes));
+    if (is_folder(entry.attributes.mode)) levels.push_back({entry.attributes.inode, here.size(), 0, {}, 0});
   }
+  return {};
 }
 
 Result<void> Verification::collect_file(const std::string& path, const Attributes& attributes) {
