@@ -29,13 +29,27 @@ Result<void> FileSystem::State::flush(InodeId inode) {
     COFFER_TRY(const Attributes now, tree.attributes(inode));
     if (now.links > 0) COFFER_DO(noted(committer.flush(inode)));  // An unlinked file's bytes need no disk.
   }
-  let_go(inode);
+  // A shell that redirects into the file closes one descriptor of several before the program has written anything.
+  if (!open_files.awaits_content(inode)) let_go(inode);
   return {};
 }
 
-void FileSystem::State::hold(InodeId inode) {
-  open_files.set_held(inode);
+void FileSystem::State::hold(InodeId inode, bool awaits_content) {
+  open_files.set_held(inode, awaits_content);
   tree.hold(inode, true);  // Also where it was: who waited for another file may have ended that.
+}
+
+void FileSystem::State::bring(InodeId inode) {
+  PushPages push;
+  {
+    const MutexLock lock(push_mutex);
+    push = push_pages;
+  }
+  if (push && open_files.has_writers(inode)) push(inode);
+  if (!has_buffered(inode)) return;
+  if (const Result<Mark> flushed = committer.flush(inode); !flushed) {
+    log::warn("flush_failed", {{"inode", inode.value()}, {"why", flushed.error().what}});  // It stays in memory.
+  }
 }
 
 void FileSystem::State::let_go(InodeId inode) {
@@ -64,6 +78,7 @@ Result<HandleId> FileSystem::open(InodeId inode, int flags) {
   const HandleId id = state_->open_files.add(std::move(handle));
   state_->tree.pin(inode);
   if ((flags & O_TRUNC) != 0 && S_ISREG(now.mode) && now.bytes > 0) {
+    if (state_->open_files.has_writers(inode)) state_->hold(inode, true);
     meta::AttributeChange emptied;
     emptied.bytes = 0;
     if (Result<Attributes> changed = change(inode, emptied); !changed) {
@@ -83,8 +98,11 @@ Result<Opened> FileSystem::create_open(InodeId parent, std::string_view name, co
 Result<void> FileSystem::flush(HandleId id) {
   COFFER_TRY(const std::shared_ptr<const Handle> handle, state_->handle(id));
   if (!handle->writes) return {};
-  if (std::optional<Error> failure = state_->open_files.take_failure(handle->inode)) return *std::move(failure);
-  return state_->flush(handle->inode);
+  // What was written is kept also where something else of the file has failed.
+  std::optional<Error> failure = state_->open_files.take_failure(handle->inode);
+  Result<void> flushed = state_->flush(handle->inode);
+  if (failure) return *std::move(failure);
+  return flushed;
 }
 
 void FileSystem::release(HandleId id) {
@@ -100,6 +118,8 @@ void FileSystem::release(HandleId id) {
     if (Result<void> flushed = state_->flush(inode); !flushed) {
       log::warn("flush_failed", {{"inode", inode.value()}, {"why", flushed.error().what}});
       state_->open_files.keep_failure(inode, std::move(flushed).error());
+    } else {
+      state_->let_go(inode);
     }
   }
   state_->tree.unpin(inode);
@@ -164,8 +184,12 @@ Result<void> FileSystem::fsync(InodeId inode, std::stop_token stop) {
   if (is_virtual(inode)) return {};
   if (state_->options.read_only) return {};
 
-  if (std::optional<Error> failure = state_->open_files.take_failure(inode)) return *std::move(failure);
+  std::optional<Error> failure = state_->open_files.take_failure(inode);
   COFFER_DO(state_->flush(inode));
+  if (failure) return *std::move(failure);
+  state_->let_go(inode);
+  // Whose names are committed with those of `inode` comes whole: pages first.
+  for (const InodeId held : state_->open_files.held()) state_->bring(held);
   COFFER_DO(state_->tree.let_go_for(inode));
   COFFER_DO(state_->committer.seal_open_chunks());
   switch (state_->options.fsync) {
@@ -183,9 +207,36 @@ Result<void> FileSystem::sync(os::SteadyTime deadline, std::stop_token stop) {
 }
 
 Result<void> FileSystem::flush_all() {
+  // What is held from now on is not waited for: nobody has brought its pages.
+  const auto held = state_->open_files.held();
+  for (const InodeId inode : held) state_->bring(inode);
   COFFER_DO(state_->committer.flush_all());
-  for (const InodeId inode : state_->open_files.take_all_held()) state_->tree.hold(inode, false);
+  for (const InodeId inode : held) state_->let_go(inode);
   return {};
+}
+
+void FileSystem::set_upload_failure(InodeId inode, const std::optional<Error>& error) {
+  if (error) {
+    state_->open_files.set_upload_failure(inode, *error);
+  } else {
+    state_->open_files.clear_upload_failure(inode);
+  }
+}
+
+std::optional<Error> FileSystem::upload_failure(InodeId inode) const {
+  return state_->open_files.upload_failure(inode);
+}
+
+std::vector<InodeId> FileSystem::not_kept() {
+  std::vector<InodeId> inodes;
+  for (const auto& [inode, error] : state_->open_files.failures()) {
+    if (state_->has_buffered(inode)) inodes.push_back(inode);
+  }
+  return inodes;
+}
+
+void FileSystem::bring_all() {
+  for (const InodeId inode : state_->open_files.with_writers()) state_->bring(inode);
 }
 
 std::vector<std::string> FileSystem::problems() {

@@ -26,6 +26,11 @@ FileSystem::~FileSystem() = default;
 
 const FileSystemOptions& FileSystem::options() const { return state_->options; }
 
+void FileSystem::on_push_pages(PushPages push) {
+  const MutexLock lock(state_->push_mutex);
+  state_->push_pages = std::move(push);
+}
+
 std::int64_t FileSystem::now_ns() const { return state_->now_ns(); }
 
 // ---- names -------------------------------------------------------------------------------------------------------
@@ -49,8 +54,11 @@ Result<Attributes> FileSystem::attributes(InodeId inode) {
 
 Result<Attributes> FileSystem::change(InodeId inode, const meta::AttributeChange& change) {
   COFFER_DO(state_->check_change(inode));
-  // An emptied file that someone is about to fill is not sent before it is.
-  if (change.bytes == 0 && state_->open_files.has_writers(inode)) state_->hold(inode);
+  // A file that is cut to be filled anew is not sent before it is. What the kernel holds of it is not known here.
+  if (change.bytes && state_->open_files.has_writers(inode)) {
+    COFFER_TRY(const Attributes now, attributes(inode));
+    if (*change.bytes < now.bytes) state_->hold(inode);
+  }
   if (change.atime_ns) state_->open_files.atime_was_set(inode);
   return state_->noted(state_->committer.change(inode, change));
 }
@@ -87,22 +95,37 @@ Result<void> FileSystem::rename(InodeId parent, std::string_view name, InodeId n
   const bool from_virtual = parent == kRootInode && name == kVirtualFolderName;
   const bool to_virtual = new_parent == kRootInode && new_name == kVirtualFolderName;
   if (from_virtual || to_virtual) return answer(EPERM);
-  const auto rename = [&] { return state_->tree.rename(parent, name, new_parent, new_name, mode); };
-  if (mode == meta::RenameMode::replace) {
-    const Result<Attributes> moved = state_->tree.lookup(parent, name);
-    if (moved && state_->is_unflushed(moved->inode) && state_->tree.lookup(new_parent, new_name)) {
-      return state_->rename_unflushed(moved->inode, rename);
-    }
+  std::vector<InodeId> unflushed;
+  const Result<Attributes> met = state_->tree.lookup(new_parent, new_name);
+  if (met && mode != meta::RenameMode::no_replace) {
+    const auto add = [&](const Result<Attributes>& moved) {
+      if (!moved) return;
+      const InodeId inode = moved->inode;
+      if (state_->open_files.has_writers(inode) || state_->has_buffered(inode)) unflushed.push_back(inode);
+    };
+    add(state_->tree.lookup(parent, name));
+    if (mode == meta::RenameMode::exchange) add(met);
   }
-  return state_->noted(rename());
+  const auto rename = [&] { return state_->tree.rename(parent, name, new_parent, new_name, mode); };
+  return state_->noted(unflushed.empty() ? rename() : state_->rename_unflushed(unflushed, rename));
 }
 
-// open, write, rename over the good file, close: the last one's flush lets go.
-Result<void> FileSystem::State::rename_unflushed(InodeId moved, const std::function<Result<void>()>& rename) {
-  const bool is_news = open_files.set_held(moved);
-  tree.hold(moved, true);
+// open, write, rename over the good file, close: the last one's flush lets go. While someone may write, the kernel may
+// hold pages that nobody here knows of.
+Result<void> FileSystem::State::rename_unflushed(const std::vector<InodeId>& moved,
+                                                 const std::function<Result<void>()>& rename) {
+  std::vector<InodeId> news;
+  for (const InodeId inode : moved) {
+    if (!open_files.is_held(inode)) news.push_back(inode);
+    const Result<Attributes> now = committer.attributes(inode);
+    hold(inode, now && now->bytes == 0);
+  }
   Result<void> renamed = rename();
-  if ((is_news && !renamed) || !is_unflushed(moved)) let_go(moved);  // Perhaps it was flushed meanwhile.
+  for (const InodeId inode : moved) {
+    const bool was_closed_meanwhile = !open_files.has_writers(inode) && !has_buffered(inode);
+    const bool is_news = std::ranges::find(news, inode) != news.end();
+    if ((is_news && !renamed) || was_closed_meanwhile) let_go(inode);
+  }
   return renamed;
 }
 

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <stop_token>
@@ -96,6 +97,11 @@ class FileSystem {
   FileSystem& operator=(const FileSystem&) = delete;
 
   const FileSystemOptions& options() const;
+  /// How to have a kernel write the pages that it holds of an inode: returns when they have come by write(). Called
+  /// from fsync(), sync(), flush_all() and bring_all(): none of them on a thread that answers the kernel. None where
+  /// there is no kernel.
+  using PushPages = std::function<void(InodeId)>;
+  void on_push_pages(PushPages push);
   /// The time of day, as times of files are counted.
   std::int64_t now_ns() const;
 
@@ -108,6 +114,8 @@ class FileSystem {
   Result<Attributes> link(InodeId inode, InodeId new_parent, std::string_view name);
   Result<void> unlink(InodeId parent, std::string_view name);
   Result<void> rmdir(InodeId parent, std::string_view name);
+  /// A file that takes another's place while it is open for writing is not committed before it is flushed: half a file
+  /// never replaces a good one.
   Result<void> rename(InodeId parent, std::string_view name, InodeId new_parent, std::string_view new_name,
                       meta::RenameMode mode);
   Result<std::string> symlink_target(InodeId inode);
@@ -130,7 +138,7 @@ class FileSystem {
 
   // -- open files
   /// `flags` as of open(2), O_NOATIME among them. O_TRUNC empties the file, and keeps that from the server until the
-  /// file is flushed, so that an emptied file never replaces a good one.
+  /// file is flushed with something in it, or released, so that an emptied file never replaces a good one.
   Result<HandleId> open(InodeId inode, int flags);
   /// Makes a regular file and opens it.
   Result<Opened> create_open(InodeId parent, std::string_view name, const meta::NewInode& what, int flags);
@@ -154,6 +162,15 @@ class FileSystem {
   std::vector<InodeId> open_for_writing();
   bool is_open_for_writing(InodeId inode);
   bool is_open(InodeId inode);
+  /// What was written to `inode` cannot be sent as things are: the next fsync() or flush() says so, and each fsync()
+  /// until nullopt is set.
+  void set_upload_failure(InodeId inode, const std::optional<Error>& error);
+  std::optional<Error> upload_failure(InodeId inode) const;
+  /// Files that were closed and could not be kept on the local disk since: their bytes are in memory alone.
+  std::vector<InodeId> not_kept();
+  /// Has a kernel hand over what it holds of files that are open for writing, and keeps it: before the mount turns
+  /// read-only. What fails stays in memory.
+  void bring_all();
   /// A sentence for each file that could not be flushed when it was closed and has not been since: for the status.
   std::vector<std::string> problems();
   /// Whether so little more is taken that a writer should hear of it at once, and not when it closes the file.

@@ -79,6 +79,7 @@ bool OpenFiles::is_unflushed(InodeId inode) const {
 void OpenFiles::set_unflushed(InodeId inode) {
   const MutexLock lock(mutex_);
   if (const auto uses = uses_.find(inode); uses != uses_.end()) uses->second.is_unflushed = true;
+  if (const auto held = held_.find(inode); held != held_.end()) held->second = false;
 }
 
 void OpenFiles::clear_unflushed(InodeId inode) {
@@ -86,9 +87,11 @@ void OpenFiles::clear_unflushed(InodeId inode) {
   if (const auto uses = uses_.find(inode); uses != uses_.end()) uses->second.is_unflushed = false;
 }
 
-bool OpenFiles::set_held(InodeId inode) {
+bool OpenFiles::set_held(InodeId inode, bool awaits_content) {
   const MutexLock lock(mutex_);
-  return held_.insert(inode).second;
+  const auto [held, is_new] = held_.try_emplace(inode, awaits_content);
+  held->second = held->second || awaits_content;
+  return is_new;
 }
 
 bool OpenFiles::clear_held(InodeId inode) {
@@ -96,10 +99,21 @@ bool OpenFiles::clear_held(InodeId inode) {
   return held_.erase(inode) > 0;
 }
 
-std::vector<InodeId> OpenFiles::take_all_held() {
+bool OpenFiles::awaits_content(InodeId inode) const {
   const MutexLock lock(mutex_);
-  std::vector<InodeId> inodes(held_.begin(), held_.end());
-  held_.clear();
+  const auto held = held_.find(inode);
+  return held != held_.end() && held->second;
+}
+
+bool OpenFiles::is_held(InodeId inode) const {
+  const MutexLock lock(mutex_);
+  return held_.contains(inode);
+}
+
+std::vector<InodeId> OpenFiles::held() const {
+  const MutexLock lock(mutex_);
+  std::vector<InodeId> inodes;
+  for (const auto& [inode, awaits_content] : held_) inodes.push_back(inode);
   return inodes;
 }
 
@@ -108,8 +122,26 @@ void OpenFiles::keep_failure(InodeId inode, Error error) {
   failures_.insert_or_assign(inode, std::move(error));
 }
 
+void OpenFiles::set_upload_failure(InodeId inode, const Error& error) {
+  const MutexLock lock(mutex_);
+  if (upload_failures_.insert_or_assign(inode, error).second) untold_uploads_.insert(inode);
+}
+
+void OpenFiles::clear_upload_failure(InodeId inode) {
+  const MutexLock lock(mutex_);
+  upload_failures_.erase(inode);
+  untold_uploads_.erase(inode);
+}
+
+std::optional<Error> OpenFiles::upload_failure(InodeId inode) const {
+  const MutexLock lock(mutex_);
+  const auto found = upload_failures_.find(inode);
+  return found == upload_failures_.end() ? std::nullopt : std::optional(found->second);
+}
+
 std::optional<Error> OpenFiles::take_failure(InodeId inode) {
   const MutexLock lock(mutex_);
+  if (untold_uploads_.erase(inode) > 0) return upload_failures_.at(inode);
   const auto found = failures_.find(inode);
   if (found == failures_.end()) return std::nullopt;
   std::optional<Error> error = std::move(found->second);

@@ -49,13 +49,22 @@ class OpenFiles {
 
   /// Whether the file was opened for writing, or written to, since the last flush.
   bool is_unflushed(InodeId inode) const;
+  /// Something was written to it.
   void set_unflushed(InodeId inode);
   void clear_unflushed(InodeId inode);
 
   /// Whether Tree::hold() was called for the inode: set() and clear() say if that is news.
-  bool set_held(InodeId inode);
+  /// `awaits_content`: it was emptied by O_TRUNC, and is more than that once something is written to it.
+  bool set_held(InodeId inode, bool awaits_content);
   bool clear_held(InodeId inode);
-  std::vector<InodeId> take_all_held();
+  bool awaits_content(InodeId inode) const;
+  bool is_held(InodeId inode) const;
+  std::vector<InodeId> held() const;
+
+  /// What was written cannot be sent as things are: told once as any other failure, and there until resolved.
+  void set_upload_failure(InodeId inode, const Error& error);
+  void clear_upload_failure(InodeId inode);
+  std::optional<Error> upload_failure(InodeId inode) const;
 
   /// A failure that nobody was told of yet; the newest counts.
   void keep_failure(InodeId inode, Error error);
@@ -74,8 +83,10 @@ class OpenFiles {
   std::uint64_t last_id_ GUARDED_BY(mutex_) = 0;
   std::unordered_map<HandleId, std::shared_ptr<const Handle>> handles_ GUARDED_BY(mutex_);
   std::unordered_map<InodeId, Uses> uses_ GUARDED_BY(mutex_);
-  std::unordered_set<InodeId> held_ GUARDED_BY(mutex_);
+  std::unordered_map<InodeId, bool> held_ GUARDED_BY(mutex_);  // Whether it awaits content.
   std::unordered_map<InodeId, Error> failures_ GUARDED_BY(mutex_);
+  std::unordered_map<InodeId, Error> upload_failures_ GUARDED_BY(mutex_);
+  std::unordered_set<InodeId> untold_uploads_ GUARDED_BY(mutex_);
 };
 
 }  // namespace coffer::files

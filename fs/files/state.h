@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "common/base/mutex.h"
 #include "common/base/result.h"
@@ -78,14 +79,21 @@ struct FileSystem::State {
   Result<std::string> sha256(InodeId inode, const std::stop_token& stop);
 
   bool has_buffered(InodeId inode) const;
-  /// What was written is `spooled`, and may be committed.
+  /// What was written is `spooled`, and may be committed once it is more than an emptied file.
   Result<void> flush(InodeId inode);
-  void hold(InodeId inode);
+  /// Nothing of `inode` is committed before let_go().
+  void hold(InodeId inode, bool awaits_content = false);
   void let_go(InodeId inode);
+  /// What programs have written to `inode` so far is recorded, pages that the kernel still had among it, if that can
+  /// be. Never on a thread that answers the kernel.
+  void bring(InodeId inode);
   /// Whether what programs have written to `inode` may be more than what is recorded of it.
   bool is_unflushed(InodeId inode) const { return open_files.is_unflushed(inode) || has_buffered(inode); }
-  /// Tree::rename() of `moved`, which may not have all of its content yet and would replace another file.
-  Result<void> rename_unflushed(InodeId moved, const std::function<Result<void>()>& rename);
+  /// Tree::rename() where `moved` take the place of other files and may not have all of their content yet.
+  Result<void> rename_unflushed(const std::vector<InodeId>& moved, const std::function<Result<void>()>& rename);
+
+  Mutex push_mutex;
+  PushPages push_pages GUARDED_BY(push_mutex);
 };
 
 }  // namespace coffer::files

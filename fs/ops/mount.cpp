@@ -160,6 +160,7 @@ void Mount::Impl::end_by_force() {
 }
 
 void Mount::Impl::end() {
+  context.file_system.on_push_pages({});
   bool by_force = false;
   {
     const MutexLock lock(mutex);
@@ -188,10 +189,10 @@ Result<std::unique_ptr<Mount>> Mount::mount(files::FileSystem& file_system, cons
   auto impl = std::make_unique<Impl>(file_system, std::move(mountpoint), options);
   const fuse_lowlevel_ops table = operations();
   impl->session.session = fuse_session_new(&args, &table, sizeof(table), &impl->context);
+  impl->context.session = impl->session.session;
   if (impl->session.session == nullptr) {
     return Error{Fault::refused, EINVAL, "a mount option is not known; see mount.fuse3(8)"};
   }
-  impl->context.session = impl->session.session;
   if (fuse_session_mount(impl->session.session, impl->context.mountpoint.c_str()) != 0) {
     if (::geteuid() != 0 && (names(options.options, "allow_other") || names(options.options, "allow_root"))) {
       return Error{
@@ -204,6 +205,11 @@ Result<std::unique_ptr<Mount>> Mount::mount(files::FileSystem& file_system, cons
   }
   impl->context.device = fuse_session_fd(impl->session.session);
   impl->is_mounted = true;
+  file_system.on_push_pages([&context = impl->context](InodeId inode) {
+    if (const Result<void> pushed = ops::push_kernel_pages(context, inode); !pushed) {
+      log::warn("pages_not_pushed", {{"inode", inode.value()}, {"why", pushed.error().what}});
+    }
+  });
   return std::unique_ptr<Mount>(new Mount(std::move(impl)));
 }
 

@@ -153,42 +153,6 @@ TEST_F(AMountedFolder, ReplacesContentByOpeningWithTrunc) {
   EXPECT_EQ(read_file(at("file")), "new");
 }
 
-// Claim: what O_TRUNC emptied is not drafted for the server before it is closed, and is afterwards.
-TEST_F(AMountedFolder, NeverOwesAnEmptiedFileThatIsAboutToBeFilled) {
-  meta::Tree& tree = mount().vault().tree();
-  const auto draft = [&] {
-    bool drafted = false;
-    const Result<std::optional<Bytes>> commit = tree.draft_commit([&](const meta::Draft&) -> Result<Bytes> {
-      drafted = true;
-      return Bytes(1);
-    });
-    EXPECT_TRUE(commit.has_value());
-    EXPECT_TRUE(tree.commit_refused().has_value());
-    return drafted;
-  };
-  const int made = ::open(at("file").c_str(), O_WRONLY | O_CREAT, 0644);
-  ::close(made);
-  EXPECT_TRUE(draft());
-  const auto settle = [&] {
-    const Result<std::optional<Bytes>> commit =
-        tree.draft_commit([&](const meta::Draft&) -> Result<Bytes> { return Bytes(1); });
-    if (!commit->has_value()) return false;
-    EXPECT_TRUE(tree.commit_done(tree.head()->seq + 1, {}).has_value());
-    return true;
-  };
-  while (settle()) {
-  }
-  EXPECT_FALSE(draft());
-
-  ASSERT_EQ(::truncate(at("file").c_str(), 10), 0);  // Some content: a hole, which no chunk is needed for.
-  while (settle()) {
-  }
-  const int fd = ::open(at("file").c_str(), O_WRONLY | O_TRUNC);
-  EXPECT_FALSE(draft());
-  ::close(fd);
-  EXPECT_TRUE(draft());
-}
-
 TEST_F(AMountedFolder, KeepsHolesAndFindsThem) {
   const int fd = ::open(at("sparse").c_str(), O_RDWR | O_CREAT, 0644);
   ASSERT_EQ(::ftruncate(fd, 100 << 20), 0);

@@ -36,6 +36,7 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   files::FileSystem& file_system() { return *file_system_; }
   meta::Tree& tree() { return *tree_; }
   commit::Committer& committer() { return *committer_; }
+  fetch::Fetcher& fetcher() { return *fetcher_; }
   /// The destructor flushes nothing, as if the process had been killed.
   void kill() { is_killed_ = true; }
 
