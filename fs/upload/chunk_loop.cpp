@@ -33,6 +33,7 @@ void ChunkLoop::run() {
     std::vector<Outcome> outcomes;
     bool ready = false;
     bool link_came = false;
+    bool is_waited_for = false;
     {
       const MutexLock lock(state_->mutex);
       const auto until = steady_clock::now() + kIdle;
@@ -49,11 +50,13 @@ void ChunkLoop::run() {
         }
       }
       outcomes.swap(state_->outcomes);
-      if (state_->reordered) picked_.clear();
+      is_waited_for = state_->reordered;
+      if (is_waited_for) picked_.clear();
       state_->reordered = false;
       if (ready) link_came = std::exchange(state_->link_came, false);
     }
     if (!outcomes.empty()) record_outcomes(std::move(outcomes));
+    look_at_troubled(is_waited_for);
     if (!ready) continue;
     if (link_came) {
       Result<std::vector<ChunkRow>> all =
@@ -80,6 +83,41 @@ bool ChunkLoop::is_left_alone(ChunkKey key) const {
   if (in_flight_.contains(key)) return true;
   const auto troubled = troubled_.find(key);
   return troubled != troubled_.end() && steady_clock::now() < troubled->second.retry_at;
+}
+
+void ChunkLoop::give_up_for_now(Troubled& troubled, const Error& why) {
+  troubled.refusals = 0;
+  troubled.failed_at = steady_clock::now();
+  troubled.retry_at = troubled.failed_at + kTroubledPause;
+  troubled.is_told = true;
+  state_->set_problem(problem_of(troubled.chunk), why);
+  if (chunk_failed_) chunk_failed_(troubled.chunk, why);
+  const MutexLock lock(state_->mutex);
+  ++state_->commits_done;  // Who waits for it looks again.
+  state_->committed.notify_all();
+}
+
+void ChunkLoop::resolve(std::map<ChunkKey, Troubled>::iterator troubled) {
+  const Troubled was = std::move(troubled->second);
+  troubled_.erase(troubled);
+  if (!was.is_told) return;
+  state_->clear_problem(problem_of(was.chunk));
+  if (chunk_failed_) chunk_failed_(was.chunk, std::nullopt);
+}
+
+// Whoever waits has it tried again at once, but not again and again. A chunk whose files are gone or were written anew
+// is no trouble any more.
+void ChunkLoop::look_at_troubled(bool is_waited_for) {
+  const auto now = steady_clock::now();
+  for (auto at = troubled_.begin(); at != troubled_.end();) {
+    const auto troubled = at++;
+    const Result<ChunkRow> row = parts_.tree.chunk(troubled->first);
+    if (!row && row.error().fault == Fault::answer) {
+      resolve(troubled);
+    } else if (is_waited_for && troubled->second.is_told && now > troubled->second.failed_at + kPause) {
+      troubled->second.retry_at = now;
+    }
+  }
 }
 
 // False when nothing is owed that could be sent now.
@@ -163,11 +201,12 @@ void ChunkLoop::send(const ChunkRow& chunk) {
     if (Result<void> forgotten = parts_.tree.forget_pieces(std::span(&chunk.key, 1)); !forgotten) {
       log::warn("pieces_not_forgotten", {{"why", forgotten.error().what}});  // The next try does it.
     }
-    troubled_[chunk.key].retry_at = steady_clock::now() + kTroubledPause;
-    state_->set_problem(problem_of(chunk),
-                        {Fault::corrupt, EIO,
-                         problem_of(chunk) + " can no longer be read on this machine: write the files again that " +
-                             "`coffer status` still owes"});
+    Troubled& troubled = troubled_[chunk.key];
+    troubled.chunk = chunk;
+    give_up_for_now(troubled,
+                    {Fault::corrupt, EIO,
+                     problem_of(chunk) + " can no longer be read on this machine: write the files again that " +
+                         "`coffer owed list` shows with this"});
     return;
   }
   std::uint64_t offset = 0;
@@ -197,7 +236,7 @@ void ChunkLoop::record_outcomes(std::vector<Outcome> outcomes) {
       continue;
     }
     window_.acknowledged(outcome.chunk.sealed_bytes, now - outcome.sent_at);
-    if (troubled_.erase(outcome.chunk.key) > 0) state_->clear_problem(problem_of(outcome.chunk));
+    if (const auto troubled = troubled_.find(outcome.chunk.key); troubled != troubled_.end()) resolve(troubled);
     stored.push_back(outcome.chunk);
   }
   {
@@ -238,14 +277,12 @@ void ChunkLoop::record_failure(const Outcome& outcome) {
       // Broken on the way, or here: the next try reads the spool again, and goes on from where it was good.
       unsure_.insert_or_assign(chunk.key, chunk);
       Troubled& troubled = troubled_[chunk.key];
+      troubled.chunk = chunk;
       log::warn("chunk_refused", {{"chunk", chunk.id.hex()}, {"try", troubled.refusals + 1}, {"why", error.what}});
       if (++troubled.refusals >= kRefusalsMax) {
-        troubled.refusals = 0;
-        troubled.retry_at = now + kTroubledPause;
-        state_->set_problem(problem_of(chunk),
-                            {Fault::corrupt, EIO,
-                             problem_of(chunk) + " arrived damaged three times; it is kept here and " +
-                                 "tried again later: check memory and network"});
+        give_up_for_now(troubled, {Fault::corrupt, EIO,
+                                   problem_of(chunk) + " arrived damaged three times; it is kept here and " +
+                                       "tried again later: check memory and network"});
       }
       break;
     }

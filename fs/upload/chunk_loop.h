@@ -2,8 +2,10 @@
 #pragma once
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <vector>
 
@@ -14,15 +16,20 @@ namespace coffer::upload {
 /// All members but run() belong to the thread of run().
 class ChunkLoop {
  public:
-  ChunkLoop(const Parts& parts, std::shared_ptr<Uploader::State> state) : parts_(parts), state_(std::move(state)) {}
+  using ChunkFailed = std::function<void(const ChunkRow&, const std::optional<Error>&)>;
+
+  ChunkLoop(const Parts& parts, std::shared_ptr<Uploader::State> state, ChunkFailed chunk_failed)
+      : parts_(parts), state_(std::move(state)), chunk_failed_(std::move(chunk_failed)) {}
 
   /// Returns when the state says `stopping`.
   void run();
 
  private:
   struct Troubled {
+    ChunkRow chunk;
     unsigned refusals = 0;
-    std::chrono::steady_clock::time_point retry_at;
+    std::chrono::steady_clock::time_point failed_at, retry_at;
+    bool is_told = false;  ///< Its files know.
   };
 
   void record_outcomes(std::vector<Outcome> outcomes);
@@ -33,9 +40,14 @@ class ChunkLoop {
   void send(const ChunkRow& chunk);
   void mark_stored(const std::vector<ChunkRow>& chunks);
   bool is_left_alone(ChunkKey key) const;
+  void give_up_for_now(Troubled& troubled, const Error& why);
+  /// Not troubled any more: sent, or needed by nobody.
+  void resolve(std::map<ChunkKey, Troubled>::iterator troubled);
+  void look_at_troubled(bool is_waited_for);
 
   Parts parts_;
   std::shared_ptr<Uploader::State> state_;
+  const ChunkFailed chunk_failed_;
   Window window_;
   std::deque<ChunkRow> picked_;   // To be sent next, most urgent first.
   std::set<ChunkKey> in_flight_;  // Handed to the network, not answered.

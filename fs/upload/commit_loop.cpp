@@ -139,6 +139,13 @@ void CommitLoop::refused(const Error& error, std::uint64_t epoch) {
     pause(kPause);
     return;
   }
+  if (error.code == EINVAL) {  // Nothing that another lease would change.
+    state_->set_problem("commit", {Fault::refused, EIO,
+                                   "the server refuses what is to be committed next (" + error.what +
+                                       "): it is kept here; `coffer owed list` shows what it is"});
+    pause(kPause);
+    return;
+  }
   if (error.code == EDQUOT || error.code == ENOSPC) {  // It says nothing of the lease, and ends by itself.
     state_->set_problem("commit", error);
     pause(kPause);

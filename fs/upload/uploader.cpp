@@ -15,7 +15,7 @@ class Uploader::Threads {
   Threads(const Parts& parts, Hooks hooks_given, std::shared_ptr<State> state)
       : hooks(std::move(hooks_given)),
         tree(parts.tree),
-        chunks(parts, state),
+        chunks(parts, state, hooks.chunk_failed),
         commits(parts, state, hooks.lease_doubted) {}
 
   Hooks hooks;
@@ -80,19 +80,30 @@ Result<void> Uploader::wait_committed(InodeId inode, Deadline deadline, std::sto
   if (already) return {};
   COFFER_DO(threads_->hooks.seal_open_chunks());
   COFFER_DO(threads_->tree.raise(inode));
-  const auto is_committed = [&]() -> Result<bool> {
-    // Each time: another file may have been emptied meanwhile, and be bound to this one by renames.
-    COFFER_DO(threads_->tree.let_go_for(inode));
-    return threads_->tree.committed(inode);
-  };
-  return wait_until(is_committed, deadline, std::move(stop));
+  return wait_until(
+      [&]() -> Result<bool> {
+        // Each time: another file may have been emptied meanwhile, and be bound to this one by renames.
+        COFFER_DO(threads_->tree.let_go_for(inode));
+        COFFER_TRY(const bool is_committed, threads_->tree.committed(inode));
+        if (is_committed || !threads_->hooks.failure_of) return is_committed;
+        if (std::optional<Error> failure = threads_->hooks.failure_of(inode)) return *std::move(failure);
+        return false;
+      },
+      deadline, std::move(stop));
 }
 
 Result<void> Uploader::wait_all_committed(Deadline deadline, std::stop_token stop) {
   COFFER_DO(threads_->hooks.flush_all());
   COFFER_DO(threads_->hooks.seal_open_chunks());
   const Mark mark = threads_->tree.mark();
-  return wait_until([&] { return threads_->tree.committed_up_to(mark); }, deadline, std::move(stop));
+  return wait_until(
+      [&]() -> Result<bool> {
+        COFFER_TRY(const bool is_committed, threads_->tree.committed_up_to(mark));
+        if (is_committed || !threads_->hooks.failure_of) return is_committed;
+        if (std::optional<Error> failure = threads_->hooks.failure_of(InodeId())) return *std::move(failure);
+        return false;
+      },
+      deadline, std::move(stop));
 }
 
 Result<void> Uploader::wait_until(const std::function<Result<bool>()>& holds, Deadline deadline, std::stop_token stop) {
@@ -129,8 +140,11 @@ Result<void> Uploader::wait_for_commits(const std::function<Result<bool>()>& hol
     while (state.commits_done == seen) {
       if (stop.stop_requested() || state.stopping)
         return Error{Fault::stopped, EINTR, "stopped while it waited for the server"};
-      for (const char* what : {"lease", "quota"}) {
-        if (const auto problem = state.problems.find(what); problem != state.problems.end()) return problem->second;
+      for (const char* what : {"lease", "quota", "commit"}) {
+        const auto problem = state.problems.find(what);
+        if (problem == state.problems.end()) continue;
+        const Fault fault = problem->second.fault;
+        if (fault == Fault::refused || fault == Fault::full) return problem->second;
       }
       if (!state.committed.wait_until(state.mutex, deadline)) {
         return Error{Fault::offline, ETIMEDOUT, "the server has not committed it in time; it is kept here and goes on"};

@@ -46,6 +46,10 @@ struct Hooks {
   std::function<Result<void>()> seal_open_chunks;  ///< What is being batched becomes owed now.
   /// The server no longer takes commits of this lease; set_epoch() gives the next one.
   std::function<void(const Error&)> lease_doubted;
+  /// The chunk cannot be sent as things are: its files are told. Without an error: it was, after all.
+  std::function<void(const ChunkRow&, const std::optional<Error>&)> chunk_failed{};
+  /// Why something of this inode (of any, for 0) cannot be sent: whoever waits for it is told at once.
+  std::function<std::optional<Error>(InodeId)> failure_of{};
 };
 
 struct Progress {

@@ -355,6 +355,53 @@ TEST_F(UploaderTest, SendsARefusedChunkThreeTimesThenShowsItWhileOthersGoOn) {
   EXPECT_FALSE(*tree_->committed(bad.inode));
 }
 
+// Claim: who waits for a chunk that cannot be sent is told at once, and again until it goes after all.
+TEST_F(UploaderTest, TellsWhoWaitsThatAChunkCannotBeSentUntilItGoes) {
+  std::atomic<bool> has_failed{false};
+  Hooks hooks;
+  hooks.flush_all = hooks.seal_open_chunks = [] { return Result<void>(); };
+  hooks.lease_doubted = [](const Error&) {};
+  hooks.chunk_failed = [&](const ChunkRow&, const std::optional<Error>& error) { has_failed = error.has_value(); };
+  hooks.failure_of = [&](InodeId) -> std::optional<Error> {
+    if (!has_failed) return std::nullopt;
+    return Error{Fault::corrupt, EIO, "damaged three times"};
+  };
+  Uploader uploader(Parts{*tree_, *spool_, sealer_, server_, vault_}, hooks);
+  const File bad = add_file("bad", 1);
+  server_.refuse(bad.chunks[0], {Fault::corrupt, EIO, "SHA-256 does not match"});
+  uploader.set_epoch(1);
+  uploader.start();
+  const Result<void> waited = uploader.wait_committed(bad.inode, in(20s), {});
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().what, "damaged three times");
+  EXPECT_EQ(uploader.wait_all_committed(in(20s), {}).error().what, "damaged three times");
+  const File good = add_file("good", 1);
+  uploader.wake();
+  EXPECT_TRUE(testing::eventually([&] { return *tree_->committed(good.inode); }));
+
+  // Its file is gone: nothing is left that could fail.
+  ASSERT_TRUE(tree_->unlink(kRootInode, "bad"));
+  uploader.wake();
+  EXPECT_TRUE(testing::eventually([&] { return !has_failed; }));
+  EXPECT_TRUE(uploader.progress().problems.empty());
+  uploader.stop();
+}
+
+// Claim: a commit that the server will not take as it is stays owed, is told to who waits, and is tried again.
+TEST_F(UploaderTest, TellsWhoWaitsThatTheServerRefusesTheCommit) {
+  server_.refuse_commits(Error{Fault::refused, EINVAL, "the commit is malformed"});
+  start();
+  const File file = add_file("file", 1);
+  const Result<void> waited = uploader_->wait_committed(file.inode, in(20s), {});
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().fault, Fault::refused);
+  EXPECT_THAT(waited.error().what, ::testing::HasSubstr("malformed"));
+  EXPECT_FALSE(doubted_.load());
+  EXPECT_FALSE(*tree_->committed(file.inode));
+  server_.refuse_commits(std::nullopt);
+  EXPECT_TRUE(testing::eventually([&] { return *tree_->committed(file.inode); }));
+}
+
 TEST_F(UploaderTest, TellsWaitersThatTheQuotaIsFull) {
   server_.refuse_all(Error{Fault::full, EDQUOT, "the vault's quota is used up"});
   start();
