@@ -57,6 +57,7 @@ void add_verify(CLI::App& app, CommandLine& line);
 void add_put(CLI::App& app, CommandLine& line);
 void add_get(CLI::App& app, CommandLine& line);
 void add_ls(CLI::App& app, CommandLine& line);
+void add_owed(CLI::App& app, CommandLine& line);
 void add_spool(CLI::App& app, CommandLine& line);
 void add_key(CLI::App& app, CommandLine& line);
 void add_inspect(CLI::App& app, CommandLine& line);

@@ -103,7 +103,7 @@ int run(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.fallthrough();
   for (const auto add : {add_enroll, add_mount, add_umount, add_status, add_sync, add_verify, add_put, add_get, add_ls,
-                         add_spool, add_key, add_inspect, add_doctor, add_check, add_recover}) {
+                         add_owed, add_spool, add_key, add_inspect, add_doctor, add_check, add_recover}) {
     add(app, line);
   }
   try {

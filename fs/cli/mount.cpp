@@ -35,6 +35,7 @@ struct MountCommand {
   std::string mountpoint;
   std::vector<std::string> options;
   bool foreground = false;
+  bool take_lease = false;
   KeyOptions key;
 };
 
@@ -73,8 +74,11 @@ std::string welcome(const vault::Vault& opened, const std::string& mountpoint, b
   std::string text = "Vault " + status.vault + " is mounted at " + mountpoint;
   if (!opened.is_read_only()) {
     text += ".";
+  } else if (status.lease == "lost") {
+    text += ", read-only.";  // The problems say why.
   } else if (!status.lease_holder.empty()) {
-    text += ", read-only: client " + status.lease_holder + " has it open for writing.";
+    text += ", read-only: client " + status.lease_holder +
+            " has it open for writing (--take-lease takes the right to write away from it).";
   } else {
     text += asked_read_only ? ", read-only." : ", read-only: this client may not write to it.";
   }
@@ -137,6 +141,8 @@ Result<void> wait_until_free(const vault::VaultFolder& folder) {
 
 Result<int> mount(const MountCommand& command, const CommandLine& line) {
   COFFER_TRY(ParsedMountOptions options, parse_mount_options(command.options));
+  if (command.take_lease && options.vault.read_only) return usage("--take-lease is of no use with -o ro");
+  options.vault.force_lease = command.take_lease;
   COFFER_TRY(const vault::VaultFolder folder, line.folder());
   COFFER_TRY(const vault::VaultSettings settings, vault::read_settings(folder));
   // Before anything else takes time: a vault that is mounted elsewhere, and a mountpoint that cannot be one.
@@ -170,6 +176,8 @@ void add_mount(CLI::App& app, CommandLine& line) {
                       "compression=zstd:3|zlib:6|none|auto, fsync=server|local, cache_size=10G, read_timeout=30s, ro, "
                       "noatime, allow_other …");
   command->add_flag("--foreground,-f", options->foreground, "Stay in the foreground, with the log on stderr");
+  command->add_flag("--take-lease", options->take_lease,
+                    "Take the right to write from the client that has it; what that one still owes stays there");
   options->key.add_to(*command);
   command->callback([options, &line] {
     line.action_forks = true;

@@ -6,6 +6,7 @@
 
 #include "fs/control/error_json.h"
 #include "fs/control/line_socket.h"
+#include "fs/control/owed_json.h"
 
 namespace coffer::control {
 
@@ -82,6 +83,33 @@ Result<vault::VerifyReport> ControlClient::verify(
   report.chunks = reply.value("chunks", 0ULL);
   report.chunk_bytes = reply.value("chunk_bytes", 0ULL);
   report.compared_files = reply.value("compared_files", 0ULL);
+  return report;
+}
+
+Result<std::vector<vault::OwedEntry>> ControlClient::owed() const {
+  std::vector<vault::OwedEntry> entries;
+  const auto on_line = [&](const json& line) {
+    if (line.contains("entry")) entries.push_back(owed_entry_of(line["entry"]));
+  };
+  COFFER_TRY([[maybe_unused]] const json reply, ask(path_, {{"do", "owed"}}, on_line));
+  return entries;
+}
+
+Result<vault::ExportReport> ControlClient::export_owed(const std::string& to,
+                                                       const vault::ExportProgress& progress) const {
+  vault::ExportReport report;
+  const auto on_line = [&](const json& line) {
+    if (line.contains("removed")) report.removed.push_back(line.value("removed", ""));
+    if (line.contains("not_exported")) {
+      const json& one = line["not_exported"];
+      report.not_exported.push_back({one.value("path", ""), one.value("what", ""), one.value("is_only_here", true)});
+    }
+    if (progress && line.contains("done")) progress(line.value("done", 0ULL), line.value("of", 0ULL));
+  };
+  COFFER_TRY(const json reply, ask(path_, {{"do", "export_owed"}, {"to", to}}, on_line));
+  report.files = reply.value("files", 0ULL);
+  report.folders = reply.value("folders", 0ULL);
+  report.bytes = reply.value("bytes", 0ULL);
   return report;
 }
 

@@ -25,6 +25,9 @@ class ControlClient {
 
   Result<vault::VerifyReport> verify(const vault::VerifyRequest& request,
                                      const std::function<void(std::uint64_t done, std::uint64_t of)>& progress) const;
+  Result<std::vector<vault::OwedEntry>> owed() const;
+  /// `to` is absolute.
+  Result<vault::ExportReport> export_owed(const std::string& to, const vault::ExportProgress& progress) const;
   Result<void> clear_spool() const;
   /// Returns when it is unmounted; the process may still be closing the vault. answer(EBUSY) while someone uses it.
   Result<void> unmount(bool lazy) const;

@@ -15,6 +15,7 @@
 #include "common/base/mutex.h"
 #include "fs/control/error_json.h"
 #include "fs/control/line_socket.h"
+#include "fs/control/owed_json.h"
 
 namespace coffer::control {
 
@@ -87,6 +88,8 @@ class ControlServer::State {
   Result<json> answer(Conversation& with, const json& request);
   Result<json> sync(Conversation& with, std::chrono::seconds timeout);
   Result<json> verify(Conversation& with, const json& request);
+  Result<json> owed(Conversation& with);
+  Result<json> export_owed(Conversation& with, const json& request);
   Result<json> stop(bool lazy);
   Result<void> push_pages(const std::stop_token& stop) { return push_pages_ ? push_pages_(stop) : Result<void>(); }
 
@@ -152,6 +155,8 @@ Result<json> ControlServer::State::answer(Conversation& with, const json& reques
   if (what == "status") return json{{"ok", true}, {"status", json::parse(vault::to_json(vault_.status()))}};
   if (what == "sync") return sync(with, std::chrono::seconds(request.value("timeout_s", 0)));
   if (what == "verify") return verify(with, request);
+  if (what == "owed") return owed(with);
+  if (what == "export_owed") return export_owed(with, request);
   if (what == "clear_spool") {
     COFFER_DO(vault_.clear_spool());
     return json{{"ok", true}};
@@ -227,6 +232,32 @@ Result<json> ControlServer::State::verify(Conversation& with, const json& reques
               {"chunks", report.chunks},
               {"chunk_bytes", report.chunk_bytes},
               {"compared_files", report.compared_files}};
+}
+
+Result<json> ControlServer::State::owed(Conversation& with) {
+  COFFER_TRY(const std::vector<vault::OwedEntry> entries, vault_.owed());
+  for (const vault::OwedEntry& entry : entries) {
+    COFFER_DO(with.socket.write_line(text_of({{"entry", to_json(entry)}})));
+  }
+  return json{{"ok", true}};
+}
+
+Result<json> ControlServer::State::export_owed(Conversation& with, const json& request) {
+  const std::string to = request.value("to", "");
+  if (!to.starts_with("/")) return Error{Fault::protocol, 0, "export_owed wants an absolute path"};
+  auto last = steady_clock::now();
+  const auto progress = [&](std::uint64_t done, std::uint64_t of) {
+    if (steady_clock::now() < last + kProgressInterval) return;
+    last = steady_clock::now();
+    if (!with.socket.write_line(text_of({{"done", done}, {"of", of}}))) with.stop.request_stop();
+  };
+  COFFER_TRY(const vault::ExportReport report, vault_.export_owed(to, progress, with.stop.get_token()));
+  for (const std::string& path : report.removed) COFFER_DO(with.socket.write_line(text_of({{"removed", path}})));
+  for (const vault::NotExported& one : report.not_exported) {
+    COFFER_DO(with.socket.write_line(
+        text_of({{"not_exported", {{"path", one.path}, {"what", one.what}, {"is_only_here", one.is_only_here}}}})));
+  }
+  return json{{"ok", true}, {"files", report.files}, {"folders", report.folders}, {"bytes", report.bytes}};
 }
 
 Result<std::unique_ptr<ControlServer>> ControlServer::listen(const std::string& path, vault::Vault& vault,

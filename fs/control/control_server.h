@@ -7,6 +7,11 @@
 //     {"do":"verify","paths":["/a"],"read_data":true,  {"done":1,"of":9} … {"finding":{"kind":"corrupt","path":"/a/b",
 //      "against":"/local/folder"}                       "what":"…"}} … {"ok":true,"files":1,"bytes":1,"chunks":1,
 //                                                       "chunk_bytes":1,"compared_files":1}
+//     {"do":"owed"}                                    {"entry":{"path":"/a","what":["content"],"bytes":1,"since_ns":1,
+//                                                       "why":"…"}} … {"ok":true}
+//     {"do":"export_owed","to":"/local/folder"}        {"done":1,"of":9} … {"removed":"/a"} … {"not_exported":{"path":
+//                                                       "/a","what":"…","is_only_here":true}} … {"ok":true,"files":1,
+//                                                       "folders":1,"bytes":1}
 //     {"do":"clear_spool"}                             {"ok":true}
 //     {"do":"stop","lazy":false}                       {"ok":true}                    the mount is unmounted, and its
 //                                                                                     process closes the vault and ends

@@ -125,6 +125,10 @@ class Store {
   Result<Changed> apply(const object::Commit& commit, ByteView opened_payload, const object::CommitHash& hash);
   Result<void> take_over();
 
+  // owed_paths.cpp
+  Result<std::vector<OwedPath>> owed_paths();
+  Result<std::vector<InodeId>> users_of(ChunkKey chunk);
+
   // safety.cpp
   Result<bool> committed_up_to(Mark mark);
   Result<bool> committed(InodeId inode);

@@ -370,6 +370,12 @@ Result<Level> Tree::level(InodeId inode) {
 Result<Owed> Tree::owed() {
   return impl_->with_store([](Store& store) { return store.owed(); });
 }
+Result<std::vector<OwedPath>> Tree::owed_paths() {
+  return impl_->with_store([](Store& store) { return store.owed_paths(); });
+}
+Result<std::vector<InodeId>> Tree::users_of(ChunkKey chunk) {
+  return impl_->with_store([&](Store& store) { return store.users_of(chunk); });
+}
 Result<void> Tree::set_verified(std::span<const object::ChunkId> chunks, std::int64_t when_ns) {
   return impl_->write([&](Store& store) { return store.set_verified(chunks, when_ns); });
 }

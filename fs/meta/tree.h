@@ -195,6 +195,11 @@ class Tree {
   /// spooled … verified; bytes that are still in memory are not known here.
   Result<Level> level(InodeId inode);
   Result<Owed> owed();
+  /// The same, path by path, oldest first: one walk over all that is owed. Of a file with several names one of them
+  /// stands for content and attributes.
+  Result<std::vector<OwedPath>> owed_paths();
+  /// Inodes whose content lies in the chunk, partly or whole.
+  Result<std::vector<InodeId>> users_of(ChunkKey chunk);
 
   /// Chunks that were read back and compared, or scrubbed, at `when_ns`.
   Result<void> set_verified(std::span<const object::ChunkId> chunks, std::int64_t when_ns);

@@ -121,4 +121,17 @@ struct Owed {
   bool nothing() const { return inodes == 0 && names == 0 && !commit_pending; }
 };
 
+/// What of one path is not committed.
+struct OwedPath {
+  std::string path{};  ///< "/a/b"; "/" is the root.
+  InodeId inode{};     ///< None where it is removed.
+  std::uint32_t mode = 0;
+  bool content = false;
+  bool attributes = false;
+  bool name = false;        ///< The path has another meaning than the committed one.
+  bool removed = false;     ///< It is gone here, and not in the committed state.
+  std::uint64_t bytes = 0;  ///< Of content that differs from the committed one.
+  std::int64_t since_ns = 0;
+};
+
 }  // namespace coffer::meta

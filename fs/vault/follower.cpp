@@ -82,8 +82,8 @@ Result<void> Follower::take(const Bytes& bytes) {
   if (owed.inodes + owed.names > 0 || owed.commit_pending) {
     return Error{
         Fault::refused, EBUSY,
-        "another client changed the vault while changes of this one were not yet sent. They are kept here: copy "
-        "those files out of the mount, then run `coffer spool clear --tree --discard-owed`"};
+        "another client changed the vault while changes of this one were not yet sent. They are kept here: write them "
+        "out with `coffer owed export DIR`, unmount, run `coffer owed drop`, and mount again"};
   }
   Result<Bytes> payload = sealer_.open_payload(commit.payload, commit.seq, seal::kPayloadPlainBytesMax);
   if (!payload) return std::move(payload).error().in("commit " + std::to_string(commit.seq));

@@ -9,6 +9,7 @@
 //     HOME/vaults/NAME/staging/        small files that are being batched, encrypted (fs/spool)
 //     HOME/vaults/NAME/lock            locked while in use (fcntl(2)); holds the pid and the mountpoint
 //     HOME/vaults/NAME/control.sock    while mounted (fs/control)
+//     HOME/vaults/NAME/exported.json   up to which change everything owed was exported (fs/vault/owed.h)
 //     HOME/vaults/NAME/mount.log       what the last mounts logged
 //     HOME/enrolling/ID/               an identity that was issued and waits for its vault to be opened
 //
@@ -53,6 +54,7 @@ struct VaultFolder {
   std::string staging() const { return path + "/staging"; }
   std::string lock() const { return path + "/lock"; }
   std::string control() const { return path + "/control.sock"; }
+  std::string exported() const { return path + "/exported.json"; }
   std::string log() const { return path + "/mount.log"; }
 };
 

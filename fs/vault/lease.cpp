@@ -34,7 +34,10 @@ Result<void> Lease::acquire(bool force, rpc::Deadline deadline) {
   }
   const Result<void> read_up = hooks_.granted(grant.epoch);
   if (!read_up) {
-    if (read_up.error().fault == Fault::refused || read_up.error().fault == Fault::corrupt) lose(read_up.error().what);
+    if (read_up.error().fault == Fault::refused || read_up.error().fault == Fault::corrupt) {
+      lose(read_up.error().what);
+      give_back(grant.epoch, deadline);  // Whoever can write should not have to wait for its end.
+    }
     return read_up;
   }
   const MutexLock lock(mutex_);
@@ -68,6 +71,10 @@ void Lease::release(rpc::Deadline deadline) {
     state_ = LeaseState::none;
     epoch = epoch_;
   }
+  give_back(epoch, deadline);
+}
+
+void Lease::give_back(std::uint64_t epoch, rpc::Deadline deadline) {
   if (client_.link() != rpc::Link::online) return;  // It runs out by itself.
   const Result<void> released =
       rpc::wait<void>([&](auto done) { client_.release_lease(epoch, deadline, std::move(done)); });
@@ -77,13 +84,14 @@ void Lease::release(rpc::Deadline deadline) {
 void Lease::lose(const std::string& why) {
   {
     const MutexLock lock(mutex_);
-    if (state_ == LeaseState::lost) return;
-    state_ = LeaseState::lost;
+    if (state_ == LeaseState::lost || std::exchange(is_losing_, true)) return;
     problem_ = why;
-    changed_.notify_all();
   }
   log::error("lease_lost", {{"why", why}});
-  hooks_.gone(why);
+  hooks_.gone(why);  // Whoever sees the state finds what follows from it.
+  const MutexLock lock(mutex_);
+  state_ = LeaseState::lost;
+  changed_.notify_all();
 }
 
 void Lease::link_changed() {
@@ -109,11 +117,15 @@ void Lease::run() {
   for (;;) {
     LeaseState state = LeaseState::none;
     std::uint64_t epoch = 0;
+    bool is_refused = false;
     {
       const MutexLock lock(mutex_);
       for (;;) {
         if (stopping_ || state_ == LeaseState::denied || state_ == LeaseState::lost) return;
-        if (client_.link() != rpc::Link::online) {
+        const rpc::Link link = client_.link();
+        if (link == rpc::Link::online) is_refused_ = false;
+        if (link == rpc::Link::refused && !std::exchange(is_refused_, true)) break;
+        if (link != rpc::Link::online) {
           changed_.wait(mutex_);
         } else if (steady_clock::now() < next_) {
           changed_.wait_until(mutex_, next_);
@@ -121,11 +133,15 @@ void Lease::run() {
           break;
         }
       }
+      if (client_.link() == rpc::Link::refused) state_ = LeaseState::none;
+      is_refused = is_refused_;
       state = state_;
       epoch = epoch_;
       next_ = steady_clock::now() + kRetry;
     }
-    if (state == LeaseState::held) {
+    if (is_refused) {
+      hooks_.refused();
+    } else if (state == LeaseState::held) {
       renew(epoch);
     } else if (const Result<void> acquired = acquire(false, steady_clock::now() + kTry); !acquired) {
       log::warn("lease_not_acquired", {{"why", acquired.error().what}});

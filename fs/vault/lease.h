@@ -27,6 +27,8 @@ struct LeaseHooks {
   std::function<Result<void>(std::uint64_t epoch)> granted;
   /// Nothing may be sent: for now, or with a reason, any more.
   std::function<void(const std::optional<std::string>& why_lost)> gone;
+  /// The server refuses this client, for as long as the link says so. Once each time.
+  std::function<void()> refused;
   /// After each renewal, about every ten seconds.
   std::function<void()> renewed;
 };
@@ -50,6 +52,8 @@ class Lease {
   /// For good, whatever the server says: nothing may be sent any more.
   void give_up(const std::string& why) { lose(why); }
   void link_changed();
+  /// It is not to be had any more, or of no use.
+  void lose(const std::string& why);
 
   LeaseState state() const;
   std::string holder() const;
@@ -58,7 +62,7 @@ class Lease {
  private:
   void run();
   void renew(std::uint64_t epoch);
-  void lose(const std::string& why);
+  void give_back(std::uint64_t epoch, rpc::Deadline deadline);
 
   rpc::Client& client_;
   LeaseHooks hooks_;
@@ -66,6 +70,8 @@ class Lease {
   Condition changed_;
   bool stopping_ GUARDED_BY(mutex_) = false;
   LeaseState state_ GUARDED_BY(mutex_) = LeaseState::none;
+  bool is_refused_ GUARDED_BY(mutex_) = false;  // The link is, and refused() was called.
+  bool is_losing_ GUARDED_BY(mutex_) = false;
   bool was_held_ GUARDED_BY(mutex_) = false;
   std::uint64_t epoch_ GUARDED_BY(mutex_) = 0;
   std::string holder_ GUARDED_BY(mutex_);

@@ -131,7 +131,7 @@ Result<keys::VaultKey> Vault::Parts::open_key(const KeySource& key_source) {
       settings.key_slots = std::move(fresh);
     }
   }
-  settings.mountpoint = options.mountpoint;
+  if (!options.mountpoint.empty()) settings.mountpoint = options.mountpoint;
   COFFER_TRY(keys::VaultKey key, open_slots(settings.key_slots, settings.id, key_source));
   COFFER_DO(write_settings(folder, settings));
   return key;
@@ -181,7 +181,9 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   uploader = std::make_unique<upload::Uploader>(
       upload::Parts{*tree, *spool, *sealer, *remote, settings.id},
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
-                    [this](const Error&) { lease->doubt(); }});
+                    [this](const Error&) { lease->doubt(); },
+                    [this](const ChunkRow& chunk, const std::optional<Error>& error) { chunk_failed(chunk, error); },
+                    [this](InodeId inode) { return failure_of(inode); }});
   follow_the_log();
   COFFER_DO(committer->start());
   fetcher->start();
@@ -202,10 +204,14 @@ void Vault::Parts::follow_the_log() {
   lease = std::make_unique<Lease>(*client, LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
                                                       [this](const std::optional<std::string>& why_lost) {
                                                         if (why_lost) {
-                                                          uploader->give_up({Fault::refused, EROFS, *why_lost});
+                                                          fence(*why_lost);
                                                         } else {
                                                           uploader->set_epoch(std::nullopt);
                                                         }
+                                                      },
+                                                      [this] {
+                                                        file_system->bring_all();
+                                                        is_refused_ = true;
                                                       },
                                                       [this] { keep_up(); }});
 }
@@ -221,7 +227,15 @@ Result<void> Vault::Parts::reach_head() {
     }
   }
   Result<void> reached;
-  if (!read_only_) {
+  COFFER_TRY(const meta::Owed owed, tree->owed());
+  if (!read_only_ && !owed.nothing()) {
+    // Where another wrote meanwhile, what is owed here can never be sent: the lease is left to who can use it.
+    reached = follower->catch_up(deadline);
+    if (!reached && reached.error().fault != Fault::offline) lease->lose(reached.error().what);
+  }
+  if (lease->state() == LeaseState::lost) {
+    read_only_ = true;
+  } else if (!read_only_) {
     reached = lease->acquire(options.force_lease, steady_clock::now() + kAskDeadline);
     const LeaseState state = lease->state();
     if (state == LeaseState::denied || state == LeaseState::lost) read_only_ = true;
@@ -293,6 +307,44 @@ void Vault::Parts::keep_up() {
   }
 }
 
+// Programs were told that what the kernel holds of open files is written: it is kept before nothing more is accepted.
+void Vault::Parts::fence(const std::string& why) {
+  uploader->give_up({Fault::refused, EROFS, why});
+  if (file_system) file_system->bring_all();
+  is_fenced_ = true;
+}
+
+void Vault::Parts::chunk_failed(const ChunkRow& chunk, const std::optional<Error>& error) {
+  std::vector<InodeId> inodes;
+  if (error) {
+    Result<std::vector<InodeId>> users = tree->users_of(chunk.key);
+    if (!users) return log::error("failed_chunk_unknown", {{"why", users.error().what}});
+    inodes = *std::move(users);
+  }
+  {
+    const MutexLock guard(mutex_);
+    if (error) {
+      failed_chunks_.insert_or_assign(chunk.key, FailedChunk{*error, inodes});
+    } else {
+      auto resolved = failed_chunks_.extract(chunk.key);
+      if (resolved.empty()) return;
+      inodes = std::move(resolved.mapped().inodes);
+      for (const auto& [key, failed] : failed_chunks_) {
+        std::erase_if(inodes,
+                      [&](InodeId inode) { return std::ranges::find(failed.inodes, inode) != failed.inodes.end(); });
+      }
+    }
+  }
+  for (const InodeId inode : inodes) file_system->set_upload_failure(inode, error);
+}
+
+std::optional<Error> Vault::Parts::failure_of(InodeId inode) {
+  if (inode != InodeId()) return file_system->upload_failure(inode);
+  const MutexLock guard(mutex_);
+  if (failed_chunks_.empty()) return std::nullopt;
+  return failed_chunks_.begin()->second.why;
+}
+
 void Vault::Parts::server_said(const rpc::VaultState& state, std::uint64_t sent_then) {
   log_watch->clear();
   healer->asked_for(state.wanted);
@@ -321,6 +373,7 @@ bool Vault::Parts::is_log_known() {
 
 void Vault::Parts::link_changed() {
   if (!is_running_) return;
+  if (client->link() == rpc::Link::online) is_refused_ = false;
   if (client->link() == rpc::Link::online && !is_log_known()) lease->doubt();
   if (client->link() == rpc::Link::refused) {
     lease->doubt();
@@ -367,6 +420,7 @@ void Vault::Parts::on_changed(Invalidate invalidate) {
 
 void Vault::Parts::chunk_dropped(const ChunkRow& chunk) {
   if (committer) committer->chunk_dropped(chunk);  // Before there is one, Spool::open() and start() drop it.
+  if (is_running_) chunk_failed(chunk, std::nullopt);
 }
 
 void Vault::Parts::changed() {

@@ -2,8 +2,11 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "common/base/mutex.h"
 #include "common/crypto/wipe.h"
@@ -82,12 +85,18 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   void tree_changed(meta::Changed changed);
   void link_changed();
   void keep_up();
+  void fence(const std::string& why);
+  bool is_refused() const { return is_refused_ && client->link() == rpc::Link::refused; }
+  void chunk_failed(const ChunkRow& chunk, const std::optional<Error>& error);
+  std::optional<Error> failure_of(InodeId inode);
   bool is_log_known();
   void alarmed(const Error& why);
   void server_said(const rpc::VaultState& state, std::uint64_t sent_then);
 
   std::atomic<bool> is_running_{false};  // The link's changes are for stations that stand.
   std::atomic<bool> read_only_{false};
+  std::atomic<bool> is_fenced_{false};           // The lease is lost: nothing more is accepted.
+  std::atomic<bool> is_refused_{false};          // The same for as long as the link is refused.
   std::atomic<bool> changed_while_open_{false};  // By another client: the kernel keeps an old size.
   bool is_closed_ = false;
   bool is_online_at_open_ = false;
@@ -97,6 +106,11 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   std::optional<rpc::VaultState> server_state_ GUARDED_BY(mutex_);
   std::uint64_t sent_then_ GUARDED_BY(mutex_) = 0;  // Bytes that were sent before server_state_ was asked for.
   std::string alarm_ GUARDED_BY(mutex_);
+  struct FailedChunk {
+    Error why;
+    std::vector<InodeId> inodes;  // That use it.
+  };
+  std::map<ChunkKey, FailedChunk> failed_chunks_ GUARDED_BY(mutex_);
 };
 
 /// What can be said from the tree alone; the rest is as of a vault that is not open.

@@ -55,7 +55,7 @@ Status Vault::Parts::status() const {
   status.mounted = true;
   status.mountpoint = options.mountpoint;
   status.folder = folder.path;
-  status.read_only = read_only_;
+  status.read_only = read_only_ || is_fenced_ || is_refused();
   status.link = link_text(client->link());
   status.link_why = client->why();
   status.lease = lease_text(lease->state());
@@ -74,7 +74,8 @@ Status Vault::Parts::status() const {
   status.bytes_in_flight = progress.bytes_in_flight;
   status.last_receipt_ns = progress.last_receipt_ns;
   const auto add = [&](const std::string& problem) {
-    if (!problem.empty()) status.problems.push_back(problem);
+    const bool is_known = std::ranges::find(status.problems, problem) != status.problems.end();
+    if (!problem.empty() && !is_known) status.problems.push_back(problem);
   };
   for (const std::string& problem : progress.problems) add(problem);
   for (const std::string& damage : committer->damage()) add(damage);
@@ -101,9 +102,7 @@ Status Vault::Parts::status() const {
 
 Result<void> Vault::Parts::accepts(std::uint64_t more_bytes) {
   if (read_only_) return answer(EROFS);
-  const LeaseState state = lease->state();
-  if (state == LeaseState::lost || state == LeaseState::denied) return answer(EROFS);
-  if (client->link() == rpc::Link::refused) return answer(EROFS);
+  if (is_fenced_ || is_refused()) return answer(EROFS);
   if (more_bytes == 0) return {};
   // More than any write brings is a question for the future: whether writers shall hear of it as soon as room is used
   // up.

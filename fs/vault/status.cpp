@@ -24,22 +24,22 @@ std::string clock_time(std::int64_t since_1970_ns) {
   return text.data();
 }
 
-// Why what is owed does not go, or nothing.
-std::string obstacle(const Status& status) {
-  if (status.lease == "lost") return "the right to write was lost";
-  if (!status.mounted && status.link == "unmounted") return "they go on at the next mount";
-  if (status.link != "online") {
-    return status.link_why.empty() ? "the server cannot be reached" : status.link_why;
-  }
-  return {};
-}
-
 template <class T>
 void get_if_there(const nlohmann::json& json, const char* name, std::optional<T>& into) {
   if (json.contains(name) && !json.at(name).is_null()) into = json.at(name).get<T>();
 }
 
 }  // namespace
+
+std::string why_owed(const Status& status) {
+  if (status.lease == "lost") return "the right to write was lost";
+  if (!status.mounted && status.link == "unmounted") return "it goes on at the next mount";
+  if (status.link != "online") {
+    return status.link_why.empty() ? "the server cannot be reached" : status.link_why;
+  }
+  if (status.read_only) return "the vault is open read-only";
+  return {};
+}
 
 std::string to_json(const Status& status) {
   nlohmann::ordered_json json;
@@ -173,7 +173,7 @@ std::string to_sentence(const Status& status) {
     text += count_of(status.owed_files + status.owed_names, "change", "changes") + " and " +
             base::format_size(status.owed_bytes + status.buffered_bytes) + " are not on the server yet";
     if (status.owed_since_ns) text += ", the oldest since " + clock_time(*status.owed_since_ns);
-    const std::string why = obstacle(status);
+    const std::string why = why_owed(status);
     text += why.empty() ? "; they are on their way." : "; " + why + ".";
   }
   if (status.open_files > 0) {
@@ -196,6 +196,12 @@ std::string to_sentence(const Status& status) {
   }
   if (status.alarm) text += to_sentence(*status.alarm);
   for (const std::string& problem : status.problems) text += "\nProblem: " + problem;
+  if (!status.all_committed() && (status.lease == "lost" || status.link == "refused")) {
+    text +=
+        "\nWhat is not on the server is kept here: `coffer owed list` shows it, `coffer owed export DIR` writes it "
+        "out; "
+        "`coffer owed drop`, once it is unmounted, gives it up and makes way.";
+  }
   return text;
 }
 

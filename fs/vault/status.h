@@ -50,6 +50,8 @@ struct Status {
   }
 };
 
+/// Why what is owed does not go, or nothing.
+std::string why_owed(const Status& status);
 /// One line of JSON; the shape is stable (fs/control/control_server.h).
 std::string to_json(const Status& status);
 /// Nothing if `text` is not such JSON.

@@ -19,6 +19,7 @@
 #include "fs/seal/compression.h"
 #include "fs/vault/home.h"
 #include "fs/vault/key_source.h"
+#include "fs/vault/owed.h"
 #include "fs/vault/status.h"
 
 namespace coffer::vault {
@@ -95,6 +96,12 @@ class Vault {
   /// Drops what is cached of the server's chunks. Fault::refused with EBUSY while anything is owed.
   Result<void> clear_spool();
 
+  /// Oldest first, with the reason why each does not go.
+  Result<std::vector<OwedEntry>> owed();
+  /// Writes what is owed below `to`, an absolute path, which is made where it is missing; overwrites nothing. What
+  /// could not be exported stands in the report. Blocks; waits for the server only for what is not here.
+  Result<ExportReport> export_owed(const std::string& to, const ExportProgress& progress, std::stop_token stop);
+
   rpc::Client& client();
   const VaultFolder& folder() const;
 
@@ -104,7 +111,11 @@ class Vault {
  private:
   friend class Verification;
   friend class Recovery;
-  class Parts;
+
+ public:
+  class Parts;  ///< For fs/vault only.
+
+ private:
   explicit Vault(std::unique_ptr<Parts> parts);
   std::unique_ptr<Parts> parts_;
 };

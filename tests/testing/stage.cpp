@@ -69,9 +69,10 @@ std::string Client::home() const { return stage_.folder() + "/home-" + name_; }
 std::string Client::mountpoint() const { return stage_.folder() + "/mnt-" + name_; }
 std::string Client::log_file() const { return stage_.folder() + "/mount-" + name_ + ".log"; }
 
-void Client::mount(const std::string& options) {
+void Client::mount(const std::string& options, const std::vector<std::string>& flags) {
   std::vector<std::string> argv = {bin_folder() + "/coffer", "mount", mountpoint(), "--foreground", "--home", home()};
   if (!options.empty()) argv.insert(argv.end(), {"-o", options});
+  argv.insert(argv.end(), flags.begin(), flags.end());
   process_ = std::make_unique<Process>(argv, log_file());
   const bool mounted = eventually([this] { return is_mounted() || !process_->runs(); }, seconds(60)) && is_mounted();
   ASSERT_TRUE(mounted) << "coffer mount failed:\n" << text_of(log_file());

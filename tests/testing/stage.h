@@ -36,7 +36,9 @@ class Client {
   std::string log_file() const;
 
   /// Mounts in a process of our own (--foreground), with `options` behind -o, and waits until it is usable.
-  void mount(const std::string& options = "");
+  void mount(const std::string& options = "") { mount(options, {}); }
+  /// With `flags` too, such as --take-lease.
+  void mount(const std::string& options, const std::vector<std::string>& flags);
   bool is_mounted() const;
   /// Whether the process of mount() is there.
   bool is_running() const { return process_ && process_->runs(); }
