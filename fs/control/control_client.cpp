@@ -90,6 +90,7 @@ Result<std::vector<vault::OwedEntry>> ControlClient::owed() const {
   std::vector<vault::OwedEntry> entries;
   const auto on_line = [&](const json& line) {
     if (line.contains("entry")) entries.push_back(owed_entry_of(line["entry"]));
+    return true;
   };
   COFFER_TRY([[maybe_unused]] const json reply, ask(path_, {{"do", "owed"}}, on_line));
   return entries;
@@ -105,6 +106,7 @@ Result<vault::ExportReport> ControlClient::export_owed(const std::string& to,
       report.not_exported.push_back({one.value("path", ""), one.value("what", ""), one.value("is_only_here", true)});
     }
     if (progress && line.contains("done")) progress(line.value("done", 0ULL), line.value("of", 0ULL));
+    return true;
   };
   COFFER_TRY(const json reply, ask(path_, {{"do", "export_owed"}, {"to", to}}, on_line));
   report.files = reply.value("files", 0ULL);

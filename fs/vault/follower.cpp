@@ -126,7 +126,10 @@ std::string Follower::problem() const {
 
 void Follower::run() {
   for (;;) {
-    const Result<bool> taken = take_page(kPollWait, steady_clock::now() + kPollWait + 30s);
+    Result<bool> taken = take_page(kPollWait, steady_clock::now() + kPollWait + 30s);
+    if (taken && !*taken) {
+      if (Result<void> checked = check_head(steady_clock::now() + 30s); !checked) taken = std::move(checked).error();
+    }
     if (taken && hooks_.followed) hooks_.followed();
     const MutexLock lock(mutex_);
     if (stopping_) return;

@@ -21,7 +21,7 @@ namespace coffer::vault {
 struct FollowerHooks {
   std::function<void(const meta::Changed&)> changed;        ///< After each commit of others.
   std::function<void(const Error&)> alarmed;                ///< The server's log is not the one that the tree pins.
-  std::function<void(const rpc::VaultState&)> server_said;  ///< After catch_up(), when it is that one.
+  std::function<void(const rpc::VaultState&)> server_said;  ///< Now and then, when it is that one.
   std::function<void()> followed;  ///< Now and then, on the thread of start(), while the server answers.
 };
 

@@ -84,7 +84,10 @@ TEST_F(Control, SaysWhatIsOwedWhenTheTimeForSyncIsOver) {
   stage_.stop_server();
   write_file("a");
   std::uint64_t progress = 0;
-  const Result<void> synced = ControlClient(path_).sync(1s, [&](const vault::Status&) { ++progress; });
+  const Result<void> synced = ControlClient(path_).sync(1s, [&](const vault::Status&) {
+    ++progress;
+    return true;
+  });
   ASSERT_FALSE(synced);
   EXPECT_EQ(synced.error().fault, Fault::offline);
   EXPECT_GT(progress, 0);
