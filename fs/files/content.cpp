@@ -30,7 +30,9 @@ Result<void> FileSystem::State::flush(InodeId inode) {
     if (now.links > 0) COFFER_DO(noted(committer.flush(inode)));  // An unlinked file's bytes need no disk.
   }
   // A shell that redirects into the file closes one descriptor of several before the program has written anything.
-  if (!open_files.awaits_content(inode)) let_go(inode);
+  const Result<Attributes> flushed = committer.attributes(inode);
+  const bool is_empty = flushed && flushed->bytes == 0;
+  if (!is_empty || !open_files.awaits_content(inode)) let_go(inode);
   return {};
 }
 
@@ -47,7 +49,7 @@ void FileSystem::State::bring(InodeId inode) {
   }
   if (push && open_files.has_writers(inode)) push(inode);
   if (!has_buffered(inode)) return;
-  if (const Result<Mark> flushed = committer.flush(inode); !flushed) {
+  if (const Result<Mark> flushed = noted(committer.flush(inode)); !flushed) {
     log::warn("flush_failed", {{"inode", inode.value()}, {"why", flushed.error().what}});  // It stays in memory.
   }
 }

@@ -307,7 +307,9 @@ class ARenameOfAnOpenFile : public AFileSystem {
 
 TEST_F(ARenameOfAnOpenFile, IsNotCommittedBeforeTheFileIsFlushed) {
   EXPECT_TRUE(is_owed()) << "an empty file would replace a good one";
-  write(moved_.handle, "");
+  ASSERT_TRUE(files().flush(moved_.handle));
+  EXPECT_TRUE(is_owed()) << "one descriptor of several was closed, and nothing is in it yet";
+  ASSERT_TRUE(files().change(moved_.attributes.inode, {.bytes = 10}));
   ASSERT_TRUE(files().flush(moved_.handle));
   EXPECT_FALSE(is_owed());
   files().release(moved_.handle);
