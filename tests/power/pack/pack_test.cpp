@@ -100,7 +100,7 @@ class PackScenario {
 // Claim: whenever the power goes, a chunk is whole or absent, what sync() covered is there, what it removed stays away;
 // and what a store then finds survives the next cut as well, also one while it is being opened.
 TEST(APackStore, KeepsItsPromisesWheneverThePowerGoes) {
-  cut_everywhere({.seeds = 4, .step = 1}, [](std::uint64_t call, std::uint64_t seed) {
+  cut_everywhere({.seeds = 3, .step = 2}, [](std::uint64_t call, std::uint64_t seed) {
     SimDisk disk(seed * 100'003 + call);
     PackScenario scenario(disk, seed);
     disk.cut_power_at_call(call);
@@ -127,7 +127,7 @@ TEST(APackStore, KeepsItsPromisesWheneverThePowerGoes) {
 // Claim: a sync that failed is never believed. What the store had promised before is there, and so is what it finds
 // when it is opened again in the same run of the machine, where reading shows what the disk does not have.
 TEST(APackStore, NeverBelievesASyncThatFailed) {
-  fail_every_sync({.seeds = 12, .step = 1}, [](std::uint64_t sync, std::uint64_t seed) {
+  fail_every_sync({.seeds = 8, .step = 1}, [](std::uint64_t sync, std::uint64_t seed) {
     SimDisk disk(seed * 100'003 + sync);
     PackScenario scenario(disk, seed);
     disk.fail_sync(sync);

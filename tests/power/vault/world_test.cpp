@@ -183,19 +183,19 @@ bool try_one(std::uint64_t call, std::uint64_t seed, SimDisk World::*side) {
 // from the client's disk and with fsync=server from the server alone; what was changed since is old or new. The client
 // never takes its own commit for another's.
 TEST(AVault, KeepsItsPromisesWheneverThePowerOfTheClientGoes) {
-  cut_everywhere({.seeds = 1, .step = 7},
+  cut_everywhere({.seeds = 1, .step = 13},
                  [](std::uint64_t call, std::uint64_t seed) { return try_one(call, seed, &World::client_disk); });
 }
 
 TEST(AVault, KeepsItsPromisesWheneverThePowerOfTheServerGoes) {
-  cut_everywhere({.seeds = 1, .step = 7},
+  cut_everywhere({.seeds = 1, .step = 13},
                  [](std::uint64_t call, std::uint64_t seed) { return try_one(call, seed, &World::server_disk); });
 }
 
 // Claim: after a sync of the client has failed, no later fsync(2) answers for what is not on the disk, neither of the
 // same process nor of the next one, which sees in the page cache what the disk does not have.
 TEST(AVault, NeverBelievesASyncThatFailed) {
-  fail_every_sync({.seeds = 1, .step = 3}, [](std::uint64_t sync, std::uint64_t seed) {
+  fail_every_sync({.seeds = 1, .step = 13}, [](std::uint64_t sync, std::uint64_t seed) {
     World world(seed * 100'003 + sync);
     Workload workload(world);
     world.client_disk.fail_sync(sync);
