@@ -111,6 +111,7 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
     log::debug("committed", {{"seq", receipt->seq}, {"bytes", commit_bytes}});
     const MutexLock lock(state_->mutex);
     state_->problems.erase("commit");
+    state_->problems.erase("refused");
     state_->progress.last_receipt_ns = static_cast<std::int64_t>(receipt->server_time_ns);
     ++state_->progress.commits;
     state_->commit_wanted = true;  // One commit is bounded: there may be more.
@@ -140,9 +141,9 @@ void CommitLoop::refused(const Error& error, std::uint64_t epoch) {
     return;
   }
   if (error.code == EINVAL) {  // Nothing that another lease would change.
-    state_->set_problem("commit", {Fault::refused, EIO,
-                                   "the server refuses what is to be committed next (" + error.what +
-                                       "): it is kept here; `coffer owed list` shows what it is"});
+    state_->set_problem("refused", {Fault::refused, EIO,
+                                    "the server refuses what is to be committed next (" + error.what +
+                                        "): it is kept here; `coffer owed list` shows what it is"});
     pause(kPause);
     return;
   }

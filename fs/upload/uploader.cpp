@@ -140,11 +140,8 @@ Result<void> Uploader::wait_for_commits(const std::function<Result<bool>()>& hol
     while (state.commits_done == seen) {
       if (stop.stop_requested() || state.stopping)
         return Error{Fault::stopped, EINTR, "stopped while it waited for the server"};
-      for (const char* what : {"lease", "quota", "commit"}) {
-        const auto problem = state.problems.find(what);
-        if (problem == state.problems.end()) continue;
-        const Fault fault = problem->second.fault;
-        if (fault == Fault::refused || fault == Fault::full) return problem->second;
+      for (const char* what : {"lease", "quota", "refused"}) {
+        if (const auto problem = state.problems.find(what); problem != state.problems.end()) return problem->second;
       }
       if (!state.committed.wait_until(state.mutex, deadline)) {
         return Error{Fault::offline, ETIMEDOUT, "the server has not committed it in time; it is kept here and goes on"};
