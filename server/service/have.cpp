@@ -1,6 +1,7 @@
 // How much of each of these chunks is here: deduplication and resumption in one answer.
 #include <algorithm>
 #include <span>
+#include <vector>
 
 #include "server/service/requests.h"
 
@@ -31,12 +32,18 @@ Answer have(Call call) {
   for (std::size_t at = 0; at < ids.size(); at += kIdsPerTurn) {
     if (call.connection->is_closed() || call.service.is_stopping()) co_return Error{Fault::stopped, 0, "stopping"};
     const std::span<const object::ChunkId> some = std::span(ids).subspan(at, std::min(kIdsPerTurn, ids.size() - at));
+    // Before the store is asked: a part is let go once its chunk is stored, and would be in neither if it was asked
+    // later.
+    std::vector<std::uint64_t> parts;
+    for (const object::ChunkId& id : some) {
+      key.chunk = id;
+      parts.push_back(call.service.partials().received(key));
+    }
     auto work = [vault, some] { return look(*vault->chunks, some); };
     COFFER_CO_TRY(const std::vector<store::Held> all, co_await on_disk(call.disk(), std::move(work)));
     for (std::size_t index = 0; index < some.size(); ++index) {
-      key.chunk = some[index];
       const bool stored = all[index].stored;
-      done.add_received(stored ? all[index].received : call.service.partials().received(key));
+      done.add_received(stored ? all[index].received : parts[index]);
       done.add_stored(stored);
     }
   }
