@@ -31,12 +31,19 @@ using testing::TempDir;
 int code_of(const Error& error) { return error.fault == Fault::answer ? error.code : EIO; }
 int code_of(int result) { return result < 0 ? errno : 0; }
 
+/// The plain folder's atimes are the kernel's business; here a read changes none, so that looking changes nothing.
+files::FileSystemOptions without_atimes() {
+  files::FileSystemOptions options;
+  options.atimes = files::Atimes::none;
+  return options;
+}
+
 class Model {
  public:
   explicit Model(unsigned seed) : random_(seed) {
     folder_ = (temp_ / "plain").string();
     COFFER_CHECK(::mkdir(folder_.c_str(), 0755) == 0);
-    vault_ = std::make_unique<LocalVault>((temp_ / "vault").string());
+    vault_ = std::make_unique<LocalVault>((temp_ / "vault").string(), without_atimes());
   }
   ~Model() {
     for (const Open& open : open_) ::close(open.fd);
@@ -78,7 +85,7 @@ class Model {
     while (!open_.empty()) close_file();
     if (is_killed) vault_->kill();
     vault_.reset();
-    vault_ = std::make_unique<LocalVault>((temp_ / "vault").string());
+    vault_ = std::make_unique<LocalVault>((temp_ / "vault").string(), without_atimes());
   }
 
   std::string last;  ///< What the last step did.
