@@ -1,7 +1,7 @@
 // SQLite on a SimDisk: the calls of a VFS (https://www.sqlite.org/vfs.html), as its own "unix" one does them.
 //
-// As there: the first sync of a new journal or write-ahead log also syncs the folder, a delete may sync it, and an
-// empty file counts as absent. Locks and shared memory are those of one process.
+// As there: the first sync of a journal or write-ahead log since it was opened also syncs the folder, a delete may sync
+// it, and an empty file counts as absent. Locks and shared memory are those of one process.
 #include <sqlite3.h>
 
 #include <array>
@@ -40,7 +40,7 @@ namespace {
 struct VfsFile {
   sqlite3_file base;
   SimNodePtr node;
-  SimNodePtr folder_to_sync;  // Of a new journal, until its first sync.
+  SimNodePtr folder_to_sync;  // Of a journal, until its first sync.
   std::uint64_t epoch;
   int level;
   unsigned shm_shared;
@@ -65,7 +65,6 @@ struct SimDisk::Vfs::Methods {
     out->pMethods = nullptr;
     if (path == nullptr) return SQLITE_CANTOPEN;
     const MutexLock lock(impl.state->mutex);
-    const bool was_there = impl.state->find(path).has_value();
     const bool creates = (flags & SQLITE_OPEN_CREATE) != 0;
     const Result<SimNodePtr> node = impl.state->open(path, creates ? os::Open::create : os::Open::write);
     if (!node) return SQLITE_CANTOPEN;
@@ -73,7 +72,7 @@ struct SimDisk::Vfs::Methods {
     file->impl = &impl;
     file->node = *node;
     file->epoch = impl.state->epoch;
-    if (!was_there && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0) {
+    if (creates && (flags & (SQLITE_OPEN_WAL | SQLITE_OPEN_MAIN_JOURNAL)) != 0) {
       file->folder_to_sync = impl.state->folder_of(path)->first;
     }
     const MutexLock shared_lock(impl.mutex);

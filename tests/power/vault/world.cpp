@@ -59,6 +59,7 @@ void World::Server::append_commit(Bytes commit, rpc::Deadline, rpc::Done<object:
 }
 
 void World::Server::get_chunk(const object::ChunkId& id, os::SteadyTime, std::function<void(Result<Bytes>)> done) {
+  if (is_away) return done(Error{Fault::offline, ETIMEDOUT, "away"});
   done(chunks_->read(id));
 }
 

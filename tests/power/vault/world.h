@@ -71,7 +71,7 @@ class World::Server : public upload::Remote, public fetch::ChunkSource {
   Result<void> open();
   void close();
 
-  bool online() const override { return !disk_.power_was_cut(); }
+  bool online() const override { return !is_away && !disk_.power_was_cut(); }
   void have(std::vector<object::ChunkId> ids, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>> done) override;
   void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t, rpc::Deadline,
                  rpc::Done<rpc::PutChunkDone> done) override;
@@ -79,6 +79,8 @@ class World::Server : public upload::Remote, public fetch::ChunkSource {
   void get_chunk(const object::ChunkId& id, os::SteadyTime, std::function<void(Result<Bytes>)> done) override;
 
   oplog::OpLog& log() { return *log_; }
+
+  std::atomic<bool> is_away = false;  ///< The client cannot reach it.
 
  private:
   SimDisk& disk_;

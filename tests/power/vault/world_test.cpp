@@ -146,6 +146,7 @@ class Workload {
     return {};
   }
   Result<void> server_fsync() {
+    if (world_.server().is_away) return local_fsync();
     COFFER_DO(client().wait_committed());
     settle(names_);
     committed_ = names_;
@@ -185,6 +186,31 @@ bool try_one(std::uint64_t call, std::uint64_t seed, SimDisk World::*side) {
 TEST(AVault, KeepsItsPromisesWheneverThePowerOfTheClientGoes) {
   cut_everywhere({.seeds = 1, .step = 13},
                  [](std::uint64_t call, std::uint64_t seed) { return try_one(call, seed, &World::client_disk); });
+}
+
+// Claim: what fsync=local answered for needs no server, also where it was overwritten or removed since: its chunks stay
+// until the tree that no longer names them is on the disk.
+TEST(AVault, KeepsWhatItsOwnDiskAnsweredForWhileItsServerIsAway) {
+  cut_everywhere({.seeds = 1, .step = 23}, [](std::uint64_t call, std::uint64_t seed) {
+    World world(seed * 100'003 + call);
+    Workload workload(world);
+    EXPECT_TRUE(world.open_server());
+    world.client_disk.cut_power_at_call(call);
+    const bool opened = world.open_client().has_value();
+    world.server().is_away = true;
+    if (opened) (void)workload.run();
+    const bool was_cut = world.client_disk.power_was_cut();
+    for (int again = 0; again < 2; ++again) {
+      world.lose_power();
+      EXPECT_TRUE(world.open_server());
+      const Result<void> opened_again = world.open_client();
+      EXPECT_TRUE(opened_again) << opened_again.error().what;
+      if (::testing::Test::HasFailure()) return false;
+      world.server().is_away = true;
+      workload.expect_promises(world.client());
+    }
+    return was_cut;
+  });
 }
 
 TEST(AVault, KeepsItsPromisesWheneverThePowerOfTheServerGoes) {
