@@ -3,6 +3,10 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 
+#include <array>
+#include <memory>
+#include <vector>
+
 #include "common/base/check.h"
 #include "net/tls/openssl.h"
 
@@ -185,10 +189,32 @@ Result<std::string> issue_certificate(const Authority& authority, ByteView csr_d
   return to_pem(x);
 }
 
+namespace {
+
+/// What `key` signs, `public_half` verifies. A damaged key file may still carry the right public half beside a private
+/// one that is of no use.
+bool signs_for(EVP_PKEY* key, EVP_PKEY* public_half) {
+  constexpr std::array<unsigned char, 6> kText = {'c', 'o', 'f', 'f', 'e', 'r'};
+  const std::unique_ptr<EVP_MD_CTX, FreedBy<EVP_MD_CTX_free>> signing(EVP_MD_CTX_new());
+  const std::unique_ptr<EVP_MD_CTX, FreedBy<EVP_MD_CTX_free>> checking(EVP_MD_CTX_new());
+  std::size_t bytes = 0;
+  bool holds = EVP_DigestSignInit(signing.get(), nullptr, nullptr, nullptr, key) == 1 &&
+               EVP_DigestSign(signing.get(), nullptr, &bytes, kText.data(), kText.size()) == 1;
+  std::vector<unsigned char> signature(bytes);
+  holds = holds && EVP_DigestSign(signing.get(), signature.data(), &bytes, kText.data(), kText.size()) == 1 &&
+          EVP_DigestVerifyInit(checking.get(), nullptr, nullptr, nullptr, public_half) == 1 &&
+          EVP_DigestVerify(checking.get(), signature.data(), bytes, kText.data(), kText.size()) == 1;
+  if (!holds) static_cast<void>(openssl_errors());
+  return holds;
+}
+
+}  // namespace
+
 Result<bool> fits(std::string_view certificate_pem, ByteView key_pem) {
   COFFER_TRY(const X509Ptr certificate, parse_certificate(certificate_pem));
   COFFER_TRY(const KeyPtr key, parse_key(key_pem));
-  return EVP_PKEY_eq(X509_get0_pubkey(certificate.get()), key.get()) == 1;
+  EVP_PKEY* const public_half = X509_get0_pubkey(certificate.get());
+  return EVP_PKEY_eq(public_half, key.get()) == 1 && signs_for(key.get(), public_half);
 }
 
 Result<bool> was_issued_by(std::string_view certificate_pem, std::string_view ca_pem) {

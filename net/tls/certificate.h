@@ -81,7 +81,7 @@ Result<CertificateFacts> read_certificate(std::string_view pem);
 /// The same of a certificate in DER form.
 Result<CertificateFacts> read_certificate_der(ByteView der);
 
-/// True if `certificate_pem` carries the public half of `key_pem`.
+/// True if `certificate_pem` carries the public half of `key_pem`, and verifies what that signs.
 Result<bool> fits(std::string_view certificate_pem, ByteView key_pem);
 /// True if `certificate_pem` was signed by `ca_pem`; says nothing about time or purpose.
 Result<bool> was_issued_by(std::string_view certificate_pem, std::string_view ca_pem);

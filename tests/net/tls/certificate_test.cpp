@@ -75,6 +75,22 @@ TEST(Certificate, MayBeForAnRsaKey) {
   EXPECT_TRUE(*fits(*pem, key.bytes()));
 }
 
+// Claim: a key file in whose private half a bit was flipped does not fit, although its public half is still the right
+// one.
+TEST(Certificate, DoesNotFitAKeyWhosePrivateHalfIsDamaged) {
+  const Authority ca = make_ca("Test CA", kValidity);
+  const KeyAndCsr own = make_key_pair_and_csr("x");
+  const auto pem = issue_certificate(ca, own.csr_der, client_certificate());
+  // 36 bytes of PKCS #8 stand before the 32 of an EC key's secret number: base64 characters 48 to 90 of the body.
+  const std::size_t body = as_text(own.key_pem.bytes()).find('\n') + 1;
+  for (std::size_t at = body + 49; at < body + 63; ++at) {
+    Bytes damaged = copy_of(own.key_pem.bytes());
+    damaged[at] = damaged[at] == std::byte{'A'} ? std::byte{'B'} : std::byte{'A'};
+    const Result<bool> fits_still = fits(*pem, damaged);
+    EXPECT_FALSE(fits_still && *fits_still) << at - body;
+  }
+}
+
 TEST(Certificate, IsOneLineInALogWhateverItsSubject) {
   const Authority ca = make_ca("Test CA", kValidity);
   NewCertificate wanted = client_certificate();
