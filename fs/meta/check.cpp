@@ -92,7 +92,7 @@ class TreeCheck {
     attempt("the counts", [this] { return facts(); });
     attempt("the chunks that are owed", [this] { return chunks(); });
     std::ranges::sort(damaged_);
-    damaged_.erase(std::ranges::unique(damaged_).begin(), damaged_.end());
+    damaged_.erase(std::unique(damaged_.begin(), damaged_.end()), damaged_.end());
     if (damaged_.size() > kPathsMax) damaged_.resize(kPathsMax);
     std::uint64_t count = 0;
     if (auto paths = one_.paths_of(damaged_, kPathsMax, count)) report_.damaged_paths = *std::move(paths);
@@ -201,7 +201,7 @@ Result<std::vector<std::string>> paths_using(const std::string& path, const std:
     }
   }
   std::ranges::sort(inodes);
-  inodes.erase(std::ranges::unique(inodes).begin(), inodes.end());
+  inodes.erase(std::unique(inodes.begin(), inodes.end()), inodes.end());
   std::uint64_t count = 0;
   return one.paths_of(inodes, inodes.size() + kPathsMax, count);
 }

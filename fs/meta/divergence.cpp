@@ -104,7 +104,7 @@ Result<std::vector<std::int64_t>> PairOfTrees::changed_inodes() {
               "SELECT ino FROM (SELECT * FROM server.xattr EXCEPT SELECT * FROM main.xattr)"));
   changed.insert(changed.end(), others.begin(), others.end());
   std::ranges::sort(changed);
-  changed.erase(std::ranges::unique(changed).begin(), changed.end());
+  changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
   // What has no name here is gone, or not there yet.
   COFFER_TRY(db::Statement named, db.prepare("SELECT 1 FROM main.inode WHERE ino = ? AND links > 0"));
   std::vector<std::int64_t> living;
@@ -156,7 +156,7 @@ Result<std::vector<std::string>> PairOfTrees::paths_of(const std::vector<std::in
     }
   }
   std::ranges::sort(paths);
-  paths.erase(std::ranges::unique(paths).begin(), paths.end());
+  paths.erase(std::unique(paths.begin(), paths.end()), paths.end());
   return paths;
 }
 
@@ -188,7 +188,7 @@ Result<Divergence> find_divergence(const std::string& tree, const std::string& s
                           "SELECT parent, name, ino FROM server.name)"));
   inodes.insert(inodes.end(), renamed.begin(), renamed.end());
   std::ranges::sort(inodes);
-  inodes.erase(std::ranges::unique(inodes).begin(), inodes.end());
+  inodes.erase(std::unique(inodes.begin(), inodes.end()), inodes.end());
   // A folder differs already when a name in it does: that is said by the name.
   COFFER_TRY(const std::vector<std::int64_t> old_folders,
              pair.numbers("SELECT i.ino FROM main.inode i JOIN server.inode s ON s.ino = i.ino "
