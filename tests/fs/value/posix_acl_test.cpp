@@ -76,8 +76,8 @@ TEST(APosixAcl, ShowsItsMaskAsTheGroupOfTheMode) {
 
 TEST(APosixAcl, NarrowsModeAndItselfToWhatBothAllow) {
   PosixAcl inherited = acl({{kOwner, 7}, {kUser, 7, 9}, {kOwningGroup, 5}, {kMask, 6}, {kOthers, 5}});
-  EXPECT_EQ(inherited.narrow(0664), 0664u);
-  EXPECT_EQ(inherited.to_xattr(), xattr({{kOwner, 6}, {kUser, 7, 9}, {kOwningGroup, 5}, {kMask, 6}, {kOthers, 4}}));
+  EXPECT_EQ(inherited.narrow(0677), 0665u);
+  EXPECT_EQ(inherited.to_xattr(), xattr({{kOwner, 6}, {kUser, 7, 9}, {kOwningGroup, 5}, {kMask, 6}, {kOthers, 5}}));
   EXPECT_EQ(inherited.narrow(0040), 0040u);
 }
 
