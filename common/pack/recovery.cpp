@@ -58,9 +58,13 @@ class Catcher {
     if (end.torn) COFFER_DO(cut_or_report(end.offset, file_bytes, change));
     const bool ends_in_gap = !end.gaps.empty() && end.gaps.back().offset + end.gaps.back().bytes == file_bytes;
     const bool keeps_tail = ends_in_gap || (end.torn && change.scanned[pack_] == file_bytes);
-    if (keeps_tail && is_last_) COFFER_DO(begin_next_pack(change));
     // What the index names counts as stored, and a killed process may have left it in the page cache alone.
     COFFER_DO(file_->sync());
+    if (keeps_tail && is_last_) {
+      // Once there is a next pack nobody looks again whether the records of this one are whole.
+      COFFER_DO(carry_out_removals(files_, spare_));
+      COFFER_DO(begin_next_pack(change));
+    }
     COFFER_DO(write_rows(std::move(change)));
     return carry_out_removals(files_, spare_);
   }
