@@ -330,8 +330,8 @@ void Vault::Parts::chunk_failed(const ChunkRow& chunk, const std::optional<Error
       if (resolved.empty()) return;
       inodes = std::move(resolved.mapped().inodes);
       for (const auto& [key, failed] : failed_chunks_) {
-        std::erase_if(inodes,
-                      [&](InodeId inode) { return std::ranges::find(failed.inodes, inode) != failed.inodes.end(); });
+        const std::vector<InodeId>& others = failed.inodes;  // clang 14 captures no structured binding.
+        std::erase_if(inodes, [&](InodeId inode) { return std::ranges::find(others, inode) != others.end(); });
       }
     }
   }
