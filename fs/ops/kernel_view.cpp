@@ -39,9 +39,11 @@ class Fd {
 /// those of the process.
 void away_from_the_device(Context& context, const std::function<void()>& work) {
   std::thread([&] {
-    if (::unshare(CLONE_FILES) == 0) ::close(context.device);
+    const bool is_apart = ::unshare(CLONE_FILES) == 0;
+    if (is_apart) ::close(context.device);
     const OwnThreads::Here here(context.own_threads);
     work();
+    if (is_apart) ::close_range(0, ~0u, 0);  // While it is known that no program closes the copies of its files.
   }).join();
 }
 

@@ -111,6 +111,7 @@ void op_write(fuse_req_t req, fuse_ino_t inode, const char* data, std::size_t si
 }
 
 void op_flush(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
+  if (is_own_call(req)) return Reply(req).done();  // No program closed anything.
   guarded(req, [&](Reply& reply) -> Result<void> {
     const files::HandleId handle(info->fh);
     COFFER_DO(file_system(req).flush(handle));
