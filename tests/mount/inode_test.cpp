@@ -25,7 +25,7 @@ class AnInode : public SideBySide {
 
 // `check NAME COMMAND` says whether the command changed the atime of NAME.
 constexpr char kCheck[] = R"sh(
-  check() { n=$1; shift; b=$(stat -c %x $n); "$@" >/dev/null; [ "$b" = "$(stat -c %x $n)" ] && echo -n "- " || echo -n "$n ";
+  check() { sleep 0.01; n=$1; shift; b=$(stat -c %x $n); "$@" >/dev/null; [ "$b" = "$(stat -c %x $n)" ] && echo -n "- " || echo -n "$n ";
 }
 )sh";
 
