@@ -39,7 +39,7 @@ class Reply {
   void entry(const Attributes& attributes);
   void no_entry();  ///< ENOENT, which the kernel may remember.
   void attributes(const Attributes& attributes);
-  /// The same, for now only: the kernel asks again.
+  /// The same, to be used once: the kernel keeps nothing of it and asks again.
   void passing_attributes(const Attributes& attributes);
   void opened(const fuse_file_info& file);
   void created(const Attributes& attributes, const fuse_file_info& file);
