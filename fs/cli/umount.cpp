@@ -128,11 +128,9 @@ Result<int> umount(const UmountOptions& options, const CommandLine& line) {
     COFFER_TRY(const int synced, sync_first(control, mountpoint));
     if (synced != kDone) return synced;
   }
-  if (const Result<void> unmounted = control.unmount(false); !unmounted) {
-    if (unmounted.error().code == EBUSY) return in_use(mountpoint);
-    if (unmounted.error().fault != Fault::offline) return unmounted.error();
-    if (const Result<void> forced = ops::unmount(mountpoint, false); !forced) return in_use(mountpoint);
-  }
+  Result<void> unmounted = control.unmount(false);
+  if (!unmounted && unmounted.error().fault == Fault::offline) unmounted = ops::unmount(mountpoint, false);
+  if (!unmounted) return unmounted.error().code == EBUSY ? in_use(mountpoint) : unmounted.error();
   return wait_for_end(*folder, options.now);
 }
 

@@ -79,7 +79,8 @@ class Mount {
 };
 
 /// Unmounts `mountpoint`, whoever serves it: umount(2), or fusermount3 where that is not allowed.
-/// answer(EBUSY) while someone uses it, answer(EINVAL) where nothing is mounted.
+/// answer(EBUSY) while someone uses it, answer(EINVAL) where nothing is mounted, Fault::refused with what fusermount3
+/// said.
 Result<void> unmount(const std::string& mountpoint, bool detach);
 
 }  // namespace coffer::ops

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <spawn.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <climits>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -51,11 +53,15 @@ bool is_empty(const std::string& path) {
   return true;
 }
 
-/// fusermount3 is setuid: it unmounts for the user who mounted. Its messages are not for us.
-bool run_fusermount(const std::string& mountpoint, bool detach) {
+/// fusermount3 is setuid: it unmounts for the user who mounted. answer(EBUSY) while someone uses the mount; what else
+/// it says is refused in its own words.
+Result<void> run_fusermount(const std::string& mountpoint, bool detach) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> said(::fdopen(::memfd_create("fusermount3", MFD_CLOEXEC), "r"),
+                                                             std::fclose);
+  if (!said) return os_error(errno, "memfd_create");
   posix_spawn_file_actions_t files;
   posix_spawn_file_actions_init(&files);
-  posix_spawn_file_actions_addopen(&files, STDERR_FILENO, "/dev/null", O_WRONLY, 0);
+  posix_spawn_file_actions_adddup2(&files, ::fileno(said.get()), STDERR_FILENO);
   std::string program = "fusermount3";
   std::string option = detach ? "-uz" : "-u";
   std::string end = "--";
@@ -64,12 +70,19 @@ bool run_fusermount(const std::string& mountpoint, bool detach) {
   pid_t pid = 0;
   const int failed = ::posix_spawnp(&pid, program.c_str(), &files, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&files);
-  if (failed != 0) return false;
+  if (failed != 0)
+    return refused(failed, "fusermount3 (package fuse3) cannot be run: " + std::string(std::strerror(failed)));
   int status = 0;
   while (::waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return false;
+    if (errno != EINTR) return os_error(errno, "waitpid");
   }
-  return WIFEXITED(status) && WEXITSTATUS(status) == 0;
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
+  std::rewind(said.get());
+  std::array<char, 512> why{};
+  if (std::fgets(why.data(), why.size(), said.get()) == nullptr) return refused(EPERM, "fusermount3 failed");
+  if (std::strstr(why.data(), std::strerror(EBUSY)) != nullptr) return answer(EBUSY);
+  why[std::strcspn(why.data(), "\n")] = '\0';
+  return refused(EPERM, mountpoint + " cannot be unmounted: " + why.data());
 }
 
 }  // namespace
@@ -106,8 +119,8 @@ Result<void> unmount(const std::string& mountpoint, bool detach) {
     case EINVAL: return answer(EINVAL);
     default: return os_error(errno, "umount");
   }
-  if (run_fusermount(mountpoint, detach)) return {};
-  return mounted_type(mountpoint).empty() ? answer(EINVAL) : answer(EBUSY);
+  if (mounted_type(mountpoint).empty()) return answer(EINVAL);
+  return run_fusermount(mountpoint, detach);
 }
 
 Result<std::string> prepare_mountpoint(const std::string& mountpoint) {

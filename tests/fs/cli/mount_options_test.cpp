@@ -94,6 +94,10 @@ TEST_F(MountOptions, AreForOrdinaryUsersToo) {
       echo text > mnt/file; stat -c '%U %F' mnt mnt/file; grep $HOME/mnt /proc/self/mounts
       ./coffer sync mnt; ./coffer umount mnt
       ./coffer mount mnt; cat mnt/file; fusermount3 -u mnt
+      mkdir broken; printf '#!/bin/sh\nif [ "$1" = -u ]; then echo "fusermount3: is broken" >&2; exit 1; fi\nexec /usr/bin/fusermount3 "$@"\n' > broken/fusermount3
+      chmod +x broken/fusermount3
+      PATH=$PWD/broken:$PATH ./coffer mount mnt
+      ./coffer umount mnt 2>&1 | cat; fusermount3 -u mnt
       ./coffer mount mnt -o allow_other || echo refused with $?
 END
 )");
@@ -101,6 +105,7 @@ END
   EXPECT_THAT(finished.out, HasSubstr("nobody regular file\n"));
   EXPECT_THAT(finished.out, HasSubstr("fuse.coffer rw,nosuid,nodev,"));
   EXPECT_THAT(finished.out, HasSubstr("text\n"));
+  EXPECT_THAT(finished.out, HasSubstr("/mnt cannot be unmounted: fusermount3: is broken\n"));
   if (finished.out.find("refused") != std::string::npos) {
     EXPECT_THAT(finished.err, HasSubstr("user_allow_other"));
   }
