@@ -13,6 +13,7 @@ void Budget::give_back(std::size_t bytes) {
   {
     const MutexLock lock(mutex_);
     used_ -= bytes;
+    given_back_ += bytes;
   }
   room_.notify_all();
 }
@@ -41,6 +42,11 @@ Result<void> Budget::wait_for_room(std::size_t bytes, os::SteadyTime deadline, c
 std::size_t Budget::used() const {
   const MutexLock lock(mutex_);
   return used_;
+}
+
+std::uint64_t Budget::given_back() const {
+  const MutexLock lock(mutex_);
+  return given_back_;
 }
 
 Storage::Storage(std::size_t capacity, std::shared_ptr<Budget> budget) : bytes_(capacity), budget_(std::move(budget)) {

@@ -27,6 +27,8 @@ class Budget {
   /// Fault::full at `deadline`, Fault::stopped on `stop`.
   Result<void> wait_for_room(std::size_t bytes, os::SteadyTime deadline, const std::stop_token& stop);
   std::size_t used() const;
+  /// Over the budget's life.
+  std::uint64_t given_back() const;
   std::size_t bytes_max() const { return bytes_max_; }
 
  private:
@@ -34,6 +36,7 @@ class Budget {
   mutable Mutex mutex_;
   Condition room_;
   std::size_t used_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t given_back_ GUARDED_BY(mutex_) = 0;
 };
 
 /// A fixed piece of memory that fills from its start; what is filled never moves.

@@ -104,6 +104,7 @@ class Buffer {
   std::optional<InodeId> largest() const;                     ///< The one with most.
   std::size_t used_bytes() const { return budget_->used(); }  ///< Memory, that of living snapshots included.
   std::size_t bytes_max() const { return budget_->bytes_max(); }
+  std::uint64_t freed_bytes() const { return budget_->given_back(); }  ///< Memory, since the start: it never falls.
 
  private:
   struct File {

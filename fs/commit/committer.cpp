@@ -61,8 +61,7 @@ struct Committer::State {
   Priority priority_of(InodeId inode);
 
   Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop, WriteTimes times);
-  Result<void> wait_for_room(std::size_t bytes, std::uint64_t spared, os::SteadyTime deadline,
-                             const std::stop_token& stop);
+  Result<void> wait_for_room(std::size_t bytes, std::uint64_t spared, const std::stop_token& stop);
   Result<void> make_room(InodeId inode);
   bool is_pressed() const { return buffer.used_bytes() > buffer.bytes_max() / 4 * 3; }
   Result<void> look_for_owed_chunks();
@@ -198,14 +197,13 @@ Priority Committer::State::priority_of(InodeId inode) {
 
 Result<void> Committer::State::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop,
                                      WriteTimes times) {
-  const os::SteadyTime deadline = std::chrono::steady_clock::now() + options.full_wait;
   // The last of the room is for what a kernel has taken already. An empty write asks whether another would be taken.
   const std::uint64_t spared = times == WriteTimes::now ? std::min(kSparedBytes, parts.spool.bytes_max() / 4) : 0;
-  if (bytes.empty()) return wait_for_room(1, spared, deadline, stop);
+  if (bytes.empty()) return wait_for_room(1, spared, stop);
   while (!bytes.empty()) {
     // A write that alone is larger than the buffer goes in parts.
     const ByteView part = bytes.first(std::min(bytes.size(), buffer.bytes_max() / 4));
-    COFFER_DO(wait_for_room(part.size(), spared, deadline, stop));
+    COFFER_DO(wait_for_room(part.size(), spared, stop));
     const auto mtime_ns = times == WriteTimes::now ? std::optional(now_ns(parts.clock)) : std::nullopt;
     const buffer::Written written = buffer.write(inode, at, part, mtime_ns);
     if (!written.accepted) continue;
@@ -217,16 +215,25 @@ Result<void> Committer::State::write(InodeId inode, FileOffset at, ByteView byte
   return {};
 }
 
-/// In the buffer, and in the spool for all that is buffered: what is accepted can be kept.
-Result<void> Committer::State::wait_for_room(std::size_t bytes, std::uint64_t spared, os::SteadyTime deadline,
-                                             const std::stop_token& stop) {
+/// In the buffer, and in the spool for all that is buffered: what is accepted can be kept. Slow is not full: while the
+/// buffer's bytes go on into the spool, the wait goes on.
+Result<void> Committer::State::wait_for_room(std::size_t bytes, std::uint64_t spared, const std::stop_token& stop) {
+  using std::chrono::steady_clock;
+  os::SteadyTime deadline = steady_clock::now() + options.full_wait;
+  std::uint64_t freed_bytes = buffer.freed_bytes();
   for (;;) {
     if (stopping) return Error{Fault::stopped, 0, "the vault is being closed"};
-    const os::SteadyTime slice_end = std::min(deadline, std::chrono::steady_clock::now() + kWaitSlice);
+    const os::SteadyTime slice_end = std::min(deadline, steady_clock::now() + kWaitSlice);
     const std::uint64_t needed = sealed_bytes_at_most(buffer.used_bytes() + open_chunks.open_bytes() + bytes) + spared;
     Result<void> room = parts.spool.wait_for_room(std::min(needed, parts.spool.bytes_max()), slice_end, stop);
-    if (room) room = buffer.wait_for_room(bytes, slice_end, stop);
-    if (room || room.error().fault != Fault::full || slice_end == deadline) return room;
+    const bool is_kept = room.has_value();
+    if (is_kept) room = buffer.wait_for_room(bytes, slice_end, stop);
+    if (room || room.error().fault != Fault::full) return room;
+    if (is_kept && std::exchange(freed_bytes, buffer.freed_bytes()) != freed_bytes) {
+      deadline = steady_clock::now() + options.full_wait;
+    } else if (slice_end == deadline) {
+      return room;
+    }
     background.wake();
   }
 }

@@ -55,7 +55,7 @@ struct CommitterOptions {
   std::size_t buffer_bytes_max = limits::kBufferBytesMax;
   std::size_t run_bytes = limits::kBufferRunBytes;   ///< A run this long is chunked before its close().
   std::chrono::milliseconds open_chunk_delay{1000};  ///< How long an open chunk waits for more.
-  std::chrono::milliseconds full_wait = kFullWait;   ///< How long write() waits for room in buffer and spool.
+  std::chrono::milliseconds full_wait = kFullWait;   ///< How long write() waits for room in the spool.
   unsigned sealing_threads = 0;                      ///< 0: one for each core.
 };
 

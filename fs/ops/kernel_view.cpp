@@ -86,10 +86,12 @@ Result<bool> push_path(const Context& context, const std::string& path, InodeId 
   return true;
 }
 
+/// The first syncfs(2) after a failed write tells of it once more, long after the writer heard of it at close(2). What
+/// fails just now in a file that is still open is told by that file's own fsync(2).
 Result<void> sync_all(const Context& context) {
   const Fd root = open_root(context);
   if (!root.is_open()) return no_root();
-  if (::syncfs(root.get()) != 0) return os_error(errno, "syncfs");
+  if (::syncfs(root.get()) != 0 && ::syncfs(root.get()) != 0) return os_error(errno, "syncfs");
   return {};
 }
 
