@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <deque>
 #include <limits>
 #include <list>
 #include <unordered_map>
@@ -22,6 +23,7 @@ constexpr auto kDiskPoll = std::chrono::milliseconds(100);
 /// What the tree no longer names, and what takes room until settle().
 constexpr std::uint64_t kUnnamedBytesMax = 64u << 20;
 constexpr std::size_t kUnnamedCountMax = 4096;
+constexpr std::uint64_t kFreshBytesMax = 16u << 20;
 
 }  // namespace
 
@@ -42,6 +44,7 @@ struct Spool::State {
     bool is_owed;
     Stage stage;
     Order::iterator place;
+    std::shared_ptr<const Bytes> fresh;  // Of those that were put last: they are sent next.
   };
 
   State(os::Disk& its_disk, std::string its_folder, const SpoolOptions& its_options,
@@ -61,12 +64,17 @@ struct Spool::State {
   std::uint64_t owed GUARDED_BY(mutex) = 0;                // Of those that are owed.
   std::vector<object::ChunkId> unnamed GUARDED_BY(mutex);  // They leave with the next settle().
   std::uint64_t unnamed_bytes GUARDED_BY(mutex) = 0;
+  std::deque<object::ChunkId> fresh GUARDED_BY(mutex);  // In the order they were put; some are sent already.
+  std::uint64_t fresh_bytes GUARDED_BY(mutex) = 0;
 
   void add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) REQUIRES(mutex);
   void erase(const object::ChunkId& id) REQUIRES(mutex);
   void mark_leaving(Entry& entry) REQUIRES(mutex);
+  void remember(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed) REQUIRES(mutex);
+  void forget(Entry& entry) REQUIRES(mutex);
   std::vector<object::ChunkId> choose_leaving(std::uint64_t used_max) REQUIRES(mutex);
   Result<void> remove(const std::vector<object::ChunkId>& leaving) EXCLUDES(mutex);
+  Result<void> make_safe() EXCLUDES(mutex);
   Result<void> settle() EXCLUDES(mutex);
   Result<void> remove_settled(std::vector<object::ChunkId> leaving) EXCLUDES(mutex);
   Result<void> evict_down_to(std::uint64_t used_max) EXCLUDES(mutex);
@@ -80,7 +88,7 @@ struct Spool::State {
 
 void Spool::State::add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) {
   last_used.push_front(id);
-  entries.insert_or_assign(id, Entry{bytes, is_owed, stage, last_used.begin()});
+  entries.insert_or_assign(id, Entry{bytes, is_owed, stage, last_used.begin(), nullptr});
   used += bytes;
   if (is_owed) owed += bytes;
 }
@@ -95,9 +103,28 @@ void Spool::State::erase(const object::ChunkId& id) {
 
 void Spool::State::mark_leaving(Entry& entry) {
   entry.stage = Stage::leaving;
+  forget(entry);
   used -= entry.bytes;
   if (entry.is_owed) owed -= entry.bytes;
   room.notify_all();
+}
+
+void Spool::State::remember(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed) {
+  fresh_bytes += sealed->size();
+  entries.at(id).fresh = std::move(sealed);
+  fresh.push_back(id);
+  while (!fresh.empty()) {
+    const auto oldest = entries.find(fresh.front());
+    if (oldest != entries.end() && oldest->second.fresh && fresh_bytes <= kFreshBytesMax) return;
+    if (oldest != entries.end()) forget(oldest->second);
+    fresh.pop_front();
+  }
+}
+
+void Spool::State::forget(Entry& entry) {
+  if (!entry.fresh) return;
+  fresh_bytes -= entry.fresh->size();
+  entry.fresh.reset();
 }
 
 /// Marks cached chunks, the longest unused first, until at most `used_max` bytes are used.
@@ -123,7 +150,13 @@ Result<void> Spool::State::remove(const std::vector<object::ChunkId>& leaving) {
   return first_failure;
 }
 
-/// Chunks before the tree that names them; and what it no longer names only after it.
+/// Chunks before the tree that names them.
+Result<void> Spool::State::make_safe() {
+  COFFER_DO(packs->sync());
+  return options.settle_tree ? options.settle_tree() : Result<void>();
+}
+
+/// make_safe(), and what the tree no longer names goes only after it.
 Result<void> Spool::State::settle() {
   std::vector<object::ChunkId> leaving;
   {
@@ -136,8 +169,7 @@ Result<void> Spool::State::settle() {
 
 /// settle(), which takes these along.
 Result<void> Spool::State::remove_settled(std::vector<object::ChunkId> leaving) {
-  Result<void> settled = packs->sync();
-  if (settled && options.settle_tree) settled = options.settle_tree();
+  const Result<void> settled = make_safe();
   if (settled) return remove(leaving);
   const MutexLock lock(mutex);
   for (const object::ChunkId& id : leaving) {
@@ -256,6 +288,13 @@ Result<std::unique_ptr<Spool>> Spool::open(os::Disk& disk, const std::string& fo
 
 Result<SpooledChunk> Spool::put(const seal::SealedChunk& chunk) {
   COFFER_DO(state_->keep(chunk.id(), chunk.bytes(), true));
+  {
+    const MutexLock lock(state_->mutex);
+    const auto found = state_->entries.find(chunk.id());
+    if (found != state_->entries.end() && found->second.stage == State::Stage::here && !found->second.fresh) {
+      state_->remember(chunk.id(), chunk.shared());
+    }
+  }
   return SpooledChunk(chunk.id(), static_cast<std::uint32_t>(chunk.bytes().size()), chunk.plain_bytes());
 }
 
@@ -264,9 +303,15 @@ Result<void> Spool::put_fetched(const object::ChunkId& id, ByteView sealed) {
   return state_->keep(id, sealed, false);
 }
 
-Result<Bytes> Spool::get(const object::ChunkId& id) {
+Result<std::shared_ptr<const Bytes>> Spool::get(const object::ChunkId& id) {
   COFFER_DO(state_->use(id));
-  return state_->packs->read(id);
+  {
+    const MutexLock lock(state_->mutex);
+    const auto found = state_->entries.find(id);
+    if (found != state_->entries.end() && found->second.fresh) return found->second.fresh;
+  }
+  COFFER_TRY(Bytes sealed, state_->packs->read(id));
+  return std::make_shared<const Bytes>(std::move(sealed));
 }
 
 Result<Bytes> Spool::get_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes) {
@@ -296,6 +341,7 @@ void Spool::release(const object::ChunkId& id) {
   const auto found = state_->entries.find(id);
   if (found == state_->entries.end() || !found->second.is_owed) return;
   found->second.is_owed = false;
+  state_->forget(found->second);
   if (found->second.stage != State::Stage::leaving) state_->owed -= found->second.bytes;
   state_->room.notify_all();
 }
@@ -329,7 +375,7 @@ Result<void> Spool::clear() {
   return state_->packs->sync();  // The disk space comes back with it.
 }
 
-Result<void> Spool::settle() { return state_->settle(); }
+Result<void> Spool::settle() { return state_->make_safe(); }
 
 std::uint64_t Spool::used_bytes() const {
   const MutexLock lock(state_->mutex);

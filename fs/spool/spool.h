@@ -77,8 +77,9 @@ class Spool {
   /// there is no room for it. Does nothing for a chunk that is there.
   Result<void> put_fetched(const object::ChunkId& id, ByteView sealed);
 
-  /// The sealed bytes, checked against `id`: Fault::corrupt. Absent: answer(ENOENT).
-  Result<Bytes> get(const object::ChunkId& id);
+  /// The sealed bytes: those that were put last as they were made, others checked against `id` (Fault::corrupt).
+  /// Absent: answer(ENOENT).
+  Result<std::shared_ptr<const Bytes>> get(const object::ChunkId& id);
   /// A part of them, unchecked (a Sealer checks each frame). Absent: answer(ENOENT); outside: Fault::corrupt.
   Result<Bytes> get_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes);
   bool contains(const object::ChunkId& id) const;
@@ -89,8 +90,8 @@ class Spool {
   void release(const object::ChunkId& id);
   /// It is damaged, or nobody was told of it: gone at once, owed or not. Nothing where it is absent.
   Result<void> drop(const object::ChunkId& id);
-  /// The tree no longer names it: as if absent from now on. Its bytes go with the next settle(), which this calls by
-  /// itself when 64 MiB wait for it.
+  /// The tree no longer names it: as if absent from now on. Its bytes go, the tree being safe, when 64 MiB wait for it
+  /// or room is needed.
   Result<void> drop_unnamed(const object::ChunkId& id);
   /// Drops all that is not owed.
   Result<void> clear();

@@ -194,7 +194,7 @@ void ChunkLoop::send_picked() {
 }
 
 void ChunkLoop::send(const ChunkRow& chunk) {
-  Result<Bytes> sealed = parts_.spool.get(chunk.id);
+  Result<std::shared_ptr<const Bytes>> sealed = parts_.spool.get(chunk.id);
   if (!sealed) {
     if (!parts_.tree.chunk(chunk.key)) return;  // Nobody needs it any more: its file is gone.
     log::error("spool_chunk_unreadable", {{"chunk", chunk.id.hex()}, {"why", sealed.error().what}});
@@ -211,11 +211,11 @@ void ChunkLoop::send(const ChunkRow& chunk) {
   }
   std::uint64_t offset = 0;
   if (const auto received = received_.extract(chunk.key))
-    offset = std::min<std::uint64_t>(received.mapped(), sealed->size());
+    offset = std::min<std::uint64_t>(received.mapped(), (*sealed)->size());
   in_flight_.insert(chunk.key);
   bytes_in_flight_ += chunk.sealed_bytes;
   const auto sent_at = steady_clock::now();
-  parts_.remote.put_chunk(chunk.id, std::make_shared<const Bytes>(*std::move(sealed)), offset, sent_at + kPutDeadline,
+  parts_.remote.put_chunk(chunk.id, *std::move(sealed), offset, sent_at + kPutDeadline,
                           [state = state_, chunk, sent_at](Result<rpc::PutChunkDone> done) {
                             Outcome outcome{chunk, sent_at, std::nullopt};
                             if (!done) outcome.error = std::move(done).error();

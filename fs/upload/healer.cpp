@@ -72,11 +72,11 @@ void Healer::run() {
 }
 
 void Healer::send(const object::ChunkId& id) {
-  Result<Bytes> sealed = spool_.get(id);
+  const Result<std::shared_ptr<const Bytes>> sealed = spool_.get(id);
   if (!sealed) return log::warn("chunk_not_healed", {{"chunk", id.hex()}, {"why", sealed.error().what}});
-  const auto bytes = std::make_shared<const Bytes>(*std::move(sealed));
-  const Result<rpc::PutChunkDone> done = rpc::wait<rpc::PutChunkDone>(
-      [&](auto answered) { remote_.put_chunk(id, bytes, 0, steady_clock::now() + kPutDeadline, std::move(answered)); });
+  const Result<rpc::PutChunkDone> done = rpc::wait<rpc::PutChunkDone>([&](auto answered) {
+    remote_.put_chunk(id, *sealed, 0, steady_clock::now() + kPutDeadline, std::move(answered));
+  });
   if (!done) return log::warn("chunk_not_healed", {{"chunk", id.hex()}, {"why", done.error().what}});
   log::info("chunk_healed", {{"chunk", id.hex()}});
   const MutexLock lock(mutex_);

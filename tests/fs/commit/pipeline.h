@@ -251,7 +251,7 @@ class Pipeline : public meta::TreeEvents {
       auto sealed = spool->get(row.id);
       if (!sealed && !tree->chunk(row.key)) continue;  // It died meanwhile.
       ASSERT_TRUE(sealed) << sealed.error().what;
-      server.store(row.id, std::move(*sealed));
+      server.store(row.id, Bytes(**sealed));
       stored.push_back(row.key);
       spool->release(row.id);
     }

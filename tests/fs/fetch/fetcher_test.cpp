@@ -108,9 +108,9 @@ TEST(Fetcher, OpensOneFrameOfASpooledChunkForASmallRead) {
   const ChunkRow chunk = pipeline.owed().at(0);
   const auto sealed = pipeline.spool->get(chunk.id);
   ASSERT_TRUE(sealed);
-  const auto header = pipeline.sealer().read_header(*sealed);
+  const auto header = pipeline.sealer().read_header(**sealed);
   ASSERT_TRUE(header);
-  const std::string needle(as_text(ByteView(*sealed).subspan(header->frames[1].sealed_offset, 64)));
+  const std::string needle(as_text(ByteView(**sealed).subspan(header->frames[1].sealed_offset, 64)));
   pipeline.close();
   bool is_damaged = false;
   for (const auto& file : std::filesystem::recursive_directory_iterator(pipeline.folder() / "spool")) {

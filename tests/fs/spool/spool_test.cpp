@@ -1,9 +1,11 @@
 #include "fs/spool/spool.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <chrono>
+#include <filesystem>
 #include <map>
 #include <thread>
 
@@ -63,7 +65,7 @@ TEST_F(SpoolTest, GivesBackWhatWasPutWholeAndInParts) {
   const seal::SealedChunk chunk = put(50'000);
   const auto whole = spool_->get(chunk.id());
   ASSERT_TRUE(whole);
-  EXPECT_TRUE(std::ranges::equal(*whole, chunk.bytes()));
+  EXPECT_TRUE(std::ranges::equal(**whole, chunk.bytes()));
   const auto part = spool_->get_range(chunk.id(), 1000, 500);
   ASSERT_TRUE(part);
   EXPECT_TRUE(std::ranges::equal(*part, chunk.bytes().subspan(1000, 500)));
@@ -73,6 +75,38 @@ TEST_F(SpoolTest, GivesBackWhatWasPutWholeAndInParts) {
   const auto absent = spool_->get(object::ChunkId());
   ASSERT_FALSE(absent);
   EXPECT_EQ(absent.error().code, ENOENT);
+}
+
+TEST_F(SpoolTest, HandsOutWhatWasPutLastAsItWasMadeUntilItIsStored) {
+  open(64u << 20);
+  const seal::SealedChunk first = put(500'000);
+  EXPECT_EQ(*spool_->get(first.id()), first.shared());
+  release(first);
+  EXPECT_NE(*spool_->get(first.id()), first.shared());
+  const seal::SealedChunk second = put(500'000);
+  EXPECT_EQ(second.shared().use_count(), 3) << "ours, the one that is asked, and the kept one";
+  for (int i = 0; i < 40; ++i) put(500'000);  // More than is kept in memory.
+  EXPECT_EQ(second.shared().use_count(), 2);
+  EXPECT_TRUE(std::ranges::equal(**spool_->get(second.id()), second.bytes()));
+}
+
+TEST_F(SpoolTest, MakesWhatItHoldsSafeWithoutRemovingAnything) {
+  const seal::SealedChunk chunk = put(50'000);
+  const auto disk_bytes = [&] {
+    std::uint64_t sum = 0;
+    for (const auto& file : std::filesystem::recursive_directory_iterator(folder_.path())) {
+      struct stat st {};
+      if (file.path().extension() == ".pack" && ::stat(file.path().c_str(), &st) == 0) sum += st.st_blocks * 512;
+    }
+    return sum;
+  };
+  const std::uint64_t before = disk_bytes();
+  ASSERT_TRUE(spool_->drop_unnamed(chunk.id()));
+  ASSERT_TRUE(spool_->settle());
+  EXPECT_FALSE(spool_->contains(chunk.id()));
+  EXPECT_EQ(disk_bytes(), before) << "each fsync would pay for it";
+  ASSERT_TRUE(spool_->clear());
+  EXPECT_LT(disk_bytes(), before);
 }
 
 TEST_F(SpoolTest, KeepsWhatIsOwedAcrossARestart) {
