@@ -11,7 +11,8 @@
 //     72     4      added_count    then released_count (4), payload_bytes (4), zero (4)
 //     88     32*n   added          chunk ids, ascending, without repetition
 //            32*m   released       chunk ids, ascending, without repetition
-//            k      payload        tree operations, sealed by the client; the server cannot read them
+//            k      payload        tree operations, sealed by the client; the server cannot read them. The seal covers
+//                                  every field above too (fs/seal/FORMAT.md), so only clients can make a commit
 //
 // A commit is read by anyone from anyone: decode() checks every length, order and bound. OPLOG.md says what the
 // server checks before it appends one.

@@ -1,9 +1,12 @@
 // The payloads of commits: one message each. FORMAT.md has the bytes.
 #include <algorithm>
 #include <array>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "common/base/check.h"
+#include "common/crypto/hash.h"
 #include "fs/seal/frame.h"
 #include "fs/seal/padme.h"
 #include "fs/seal/sealer.h"
@@ -15,7 +18,8 @@ namespace {
 using crypto::kAeadTagBytes;
 
 constexpr std::array<std::byte, 8> kHead = {std::byte{'C'}, std::byte{'F'}, std::byte{'R'}, std::byte{'P'},
-                                            std::byte{'A'}, std::byte{'Y'}, std::byte{1},   std::byte{0}};
+                                            std::byte{'A'}, std::byte{'Y'}, std::byte{2},   std::byte{0}};
+constexpr std::size_t kVersionOffset = 6;
 constexpr std::string_view kInfo = "coffer 1 payload";
 constexpr std::size_t kBodyOffset = sizeof(kHead) + kSaltBytes;
 /// plain_bytes, packed_bytes, codec, three zeros.
@@ -24,12 +28,37 @@ constexpr std::size_t kInnerHeadBytes = 12;
 // Tree operations are few and compress well, so they are compressed whatever is chosen for content.
 constexpr Compression kCompression{Compression::Codec::zstd, 3};
 
-/// The sequence number is bound too: the server cannot pass one commit's payload off as another's.
-Stream stream_of(const crypto::Secret& commit_key, ByteView salt, const object::VaultId& vault, std::uint64_t seq) {
+crypto::Digest digest_of(const std::vector<object::ChunkId>& ids) {
+  crypto::Sha256 hash;
+  for (const object::ChunkId& id : ids) hash.update(id.bytes());
+  return hash.finish();
+}
+
+/// All that the commit says in clear is bound, with the hash of the one before it, and so the whole log up to here: the
+/// server can neither rewrite a commit nor put one behind another log. FORMAT.md draws the bytes.
+Stream stream_of(const crypto::Secret& commit_key, ByteView salt, const object::Commit& commit) {
   Bytes associated = copy_of(kHead);
-  append(associated, vault.bytes());
-  Writer(associated).put(seq);
+  append(associated, commit.vault.bytes());
+  Writer writer(associated);
+  writer.put(commit.seq);
+  writer.put_bytes(commit.previous.bytes());
+  writer.put(commit.epoch);
+  writer.put_bytes(digest_of(commit.added));
+  writer.put_bytes(digest_of(commit.released));
   return Stream(commit_key.bytes(), salt, kInfo, std::move(associated));
+}
+
+Result<void> check_head(ByteView sealed) {
+  const ByteView head = sealed.first(kHead.size());
+  if (std::ranges::equal(head, kHead)) return {};
+  if (!std::ranges::equal(head.first(kVersionOffset), ByteView(kHead).first(kVersionOffset))) {
+    return Error{Fault::corrupt, 0, "no commit payload"};
+  }
+  return Error{Fault::corrupt, 0,
+               "commit payload has version " + std::to_string(std::to_integer<unsigned>(head[kVersionOffset])) +
+                   ", and this Coffer reads version " +
+                   std::to_string(std::to_integer<unsigned>(kHead[kVersionOffset])) +
+                   ": read the vault with the Coffer that wrote it, and copy its files into a new one"};
 }
 
 Result<Bytes> decode_body(ByteView body, std::size_t plain_bytes_max) {
@@ -57,7 +86,8 @@ Result<Bytes> decode_body(ByteView body, std::size_t plain_bytes_max) {
 
 }  // namespace
 
-Bytes Sealer::seal_payload(ByteView plain, std::uint64_t seq) const {
+Bytes Sealer::seal_payload(ByteView plain, const object::Commit& commit) const {
+  COFFER_CHECK(commit.vault == vault_);
   COFFER_CHECK(plain.size() <= kPayloadPlainBytesMax);
   constexpr std::size_t kPackedOffset = kBodyOffset + kInnerHeadBytes;
   Bytes sealed(padme(kPackedOffset + plain.size() + kAeadTagBytes));
@@ -81,21 +111,21 @@ Bytes Sealer::seal_payload(ByteView plain, std::uint64_t seq) const {
   std::ranges::copy(inner_head, out.begin() + kBodyOffset);
 
   const MutableByteView message = out.subspan(kBodyOffset);
-  stream_of(commit_key_, salt, vault_, seq).seal(0, Last::yes, message.first(message.size() - kAeadTagBytes), message);
+  stream_of(commit_key_, salt, commit).seal(0, Last::yes, message.first(message.size() - kAeadTagBytes), message);
   return sealed;
 }
 
-Result<Bytes> Sealer::open_payload(ByteView sealed, std::uint64_t seq, std::size_t plain_bytes_max) const {
+Result<Bytes> Sealer::open_payload(const object::Commit& commit, std::size_t plain_bytes_max) const {
+  const ByteView sealed = commit.payload;
+  if (commit.vault != vault_) return Error{Fault::corrupt, 0, "commit of another vault"};
   if (sealed.size() < kBodyOffset + kInnerHeadBytes + kAeadTagBytes) {
     return Error{Fault::corrupt, 0, "commit payload ends early"};
   }
-  if (!std::ranges::equal(sealed.first(kHead.size()), kHead)) {
-    return Error{Fault::corrupt, 0, "no commit payload, or one of another version of Coffer"};
-  }
+  COFFER_DO(check_head(sealed));
   const ByteView salt = sealed.subspan(kHead.size(), kSaltBytes);
   const ByteView message = sealed.subspan(kBodyOffset);
   Bytes body(message.size() - kAeadTagBytes);
-  COFFER_DO(stream_of(commit_key_, salt, vault_, seq).open(0, Last::yes, message, body));
+  COFFER_DO(stream_of(commit_key_, salt, commit).open(0, Last::yes, message, body));
   return decode_body(body, plain_bytes_max);
 }
 

@@ -23,6 +23,7 @@
 #include "common/base/limits.h"
 #include "common/base/result.h"
 #include "common/crypto/wipe.h"
+#include "common/object/commit.h"
 #include "common/object/ids.h"
 #include "common/os/random.h"
 #include "fs/keys/vault_key.h"
@@ -61,11 +62,14 @@ class Sealer {
   /// `frame_bytes` are the frame's sealed_bytes at its sealed_offset.
   Result<Bytes> open_frame(const SealedHeader& header, std::size_t frame_index, ByteView frame_bytes) const;
 
-  /// Compresses and encrypts the payload of commit `seq`: any bytes, at most kPayloadPlainBytesMax.
-  Bytes seal_payload(ByteView plain, std::uint64_t seq) const;
-  /// Returns the bytes once given to seal_payload() with the same `seq`; Fault::corrupt also if they are more than
+  /// Compresses and encrypts the payload of `commit`: any bytes, at most kPayloadPlainBytesMax.
+  ///
+  /// `commit` has everything but its payload, for the tag covers all of it: whoever has no key cannot change what a
+  /// commit adds, releases or follows, nor put one commit's payload into another.
+  Bytes seal_payload(ByteView plain, const object::Commit& commit) const;
+  /// Returns the bytes once given to seal_payload() with the same commit; Fault::corrupt also if they are more than
   /// `plain_bytes_max`.
-  Result<Bytes> open_payload(ByteView sealed, std::uint64_t seq, std::size_t plain_bytes_max) const;
+  Result<Bytes> open_payload(const object::Commit& commit, std::size_t plain_bytes_max) const;
 
   const Compression& compression() const { return compression_; }
 

@@ -88,7 +88,7 @@ Result<std::optional<Bytes>> CommitLoop::pending_or_new(std::uint64_t epoch) {
     commit.epoch = epoch;
     commit.added = draft.added;
     commit.released = draft.released;
-    commit.payload = parts_.sealer.seal_payload(draft.payload, draft.seq);
+    commit.payload = parts_.sealer.seal_payload(draft.payload, commit);  // Last: it binds all that is set above.
     return object::encode(commit);
   });
 }

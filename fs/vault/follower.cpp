@@ -85,7 +85,7 @@ Result<void> Follower::take(const Bytes& bytes) {
         "another client changed the vault while changes of this one were not yet sent. They are kept here: write them "
         "out with `coffer owed export DIR`, unmount, run `coffer owed drop`, and mount again"};
   }
-  Result<Bytes> payload = sealer_.open_payload(commit.payload, commit.seq, seal::kPayloadPlainBytesMax);
+  Result<Bytes> payload = sealer_.open_payload(commit, seal::kPayloadPlainBytesMax);
   if (!payload) return std::move(payload).error().in("commit " + std::to_string(commit.seq));
   Result<meta::Changed> changed = tree_.apply(commit, *payload, hash);
   if (!changed) return std::move(changed).error().in("commit " + std::to_string(commit.seq));

@@ -7,6 +7,8 @@
 #include <span>
 
 #include "common/base/check.h"
+#include "common/crypto/hash.h"
+#include "common/object/commit.h"
 #include "fs/seal/frame.h"
 #include "fs/seal/padme.h"
 #include "fs/seal/sealer.h"
@@ -34,9 +36,9 @@ struct Fixture {
   }
 };
 
-Bytes head(const char* magic, const object::VaultId* vault) {
+Bytes head(const char* magic, std::byte version, const object::VaultId* vault) {
   Bytes bytes = copy_of(as_bytes(magic));
-  append(bytes, Bytes{std::byte{1}, std::byte{0}});
+  append(bytes, Bytes{version, std::byte{0}});
   if (vault != nullptr) append(bytes, vault->bytes());
   return bytes;
 }
@@ -49,12 +51,12 @@ void open_chunk_of(Fixture& fixture, ByteView input) {
   const Result<seal::SealedHeader> header = seal::decode_table(input.first(seal::kTableBytes));
   if (!header || header->sealed_bytes > kSealedBytesMax) return;
   const seal::Salt salt{};
-  Bytes sealed = head("CFRCHK", nullptr);
+  Bytes sealed = head("CFRCHK", std::byte{1}, nullptr);
   append(sealed, salt);
   sealed.resize(header->sealed_bytes, std::byte{0});
   const MutableByteView out(sealed);
   seal::Stream stream(fixture.key.derive(keys::kChunkLabel, fixture.vault).bytes(), salt, "coffer 1 chunk",
-                      head("CFRCHK", &fixture.vault));
+                      head("CFRCHK", std::byte{1}, &fixture.vault));
   stream.seal(0, seal::Last::no, input.first(seal::kTableBytes),
               out.subspan(seal::kTableOffset, seal::kTableBytes + 16));
   input = input.subspan(seal::kTableBytes);
@@ -73,17 +75,30 @@ void open_chunk_of(Fixture& fixture, ByteView input) {
   if (opened) COFFER_CHECK(opened->size() == header->plain_bytes);
 }
 
+object::Commit first_commit(const Fixture& fixture, ByteView payload) {
+  object::Commit commit;
+  commit.vault = fixture.vault;
+  commit.seq = 1;
+  commit.epoch = 1;
+  commit.payload = copy_of(payload);
+  return commit;
+}
+
 void open_payload_of(Fixture& fixture, ByteView body) {
   const seal::Salt salt{};
-  Bytes sealed = head("CFRPAY", nullptr);
+  Bytes sealed = head("CFRPAY", std::byte{2}, nullptr);
   append(sealed, salt);
   const std::size_t at = sealed.size();
   sealed.resize(at + body.size() + 16);
-  Bytes associated = head("CFRPAY", &fixture.vault);
-  Writer(associated).put(std::uint64_t{1});
+  Bytes associated = head("CFRPAY", std::byte{2}, &fixture.vault);
+  Writer writer(associated);
+  writer.put(std::uint64_t{1});
+  writer.put_bytes(object::CommitHash().bytes());
+  writer.put(std::uint64_t{1});
+  for (int list = 0; list < 2; ++list) writer.put_bytes(crypto::sha256({}));
   seal::Stream(fixture.key.derive(keys::kCommitLabel, fixture.vault).bytes(), salt, "coffer 1 payload", associated)
       .seal(0, seal::Last::yes, body, MutableByteView(sealed).subspan(at));
-  check(fixture.sealer.open_payload(sealed, 1, kSealedBytesMax));
+  check(fixture.sealer.open_payload(first_commit(fixture, sealed), kSealedBytesMax));
 }
 
 void open_frame_of(ByteView input) {
@@ -102,7 +117,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0] % 4) {
     case 0:
       check(fixture.sealer.open(input));
-      check(fixture.sealer.open_payload(input, 1, kSealedBytesMax));
+      check(fixture.sealer.open_payload(first_commit(fixture, input), kSealedBytesMax));
       break;
     case 1: open_chunk_of(fixture, input); break;
     case 2: open_payload_of(fixture, input); break;

@@ -51,7 +51,7 @@ def enroll(pb, token_text, folder):
 
 
 def read_commits(connection, pb, vault, head_seq, receipt_key):
-    """Yields (seq, payload) of every commit, after checking the hash chain and the receipt of the head."""
+    """Yields (what the seal binds, payload) of every commit, after checking the hash chain and the receipt of the head."""
     seq, previous = 0, bytes(32)
     while seq < head_seq:
         page, body = connection.ask(wire.GET_COMMITS, pb.GetCommits(from_seq=seq + 1, bytes_max=4 << 20), pb.GetCommitsDone)
@@ -60,14 +60,15 @@ def read_commits(connection, pb, vault, head_seq, receipt_key):
         at = 0
         for length in page.commit_bytes:
             commit, at = body[at:at + length], at + length
-            magic, of_vault, number, before, _, added, released, payload_bytes, zero = struct.unpack_from('<8s16sQ32sQIIII', commit)
+            magic, of_vault, number, before, epoch, added, released, payload_bytes, zero = struct.unpack_from('<8s16sQ32sQIIII', commit)
             if magic != b'CFRCMT01' or of_vault != vault or number != seq + 1 or before != previous or zero != 0:
                 raise SystemExit(f'commit {seq + 1} does not continue the log')
             payload_at = 88 + 32 * (added + released)
             if len(commit) != payload_at + payload_bytes:
                 raise SystemExit(f'commit {seq + 1} has a wrong length')
             seq, previous = number, hashlib.sha256(commit).digest()
-            yield seq, commit[payload_at:]
+            ids, cut = commit[88:payload_at], 32 * added
+            yield (seq, before, epoch, ids[:cut], ids[cut:]), commit[payload_at:]
     if seq > 0:
         receipt = page.head_receipt
         Ed25519PublicKey.from_public_bytes(receipt_key).verify(receipt[80:], receipt[:80])
@@ -128,8 +129,8 @@ def main():
     opener = open_vault(connection, pb, args, vault)
 
     tree = Tree()
-    for seq, payload in read_commits(connection, pb, vault, head.head_seq, done.receipt_key):
-        tree.apply(tree_pb.TreeOps.FromString(opener.payload(payload, seq)))
+    for bound, payload in read_commits(connection, pb, vault, head.head_seq, done.receipt_key):
+        tree.apply(tree_pb.TreeOps.FromString(opener.payload(payload, bound)))
 
     def chunk(chunk_id):
         _, sealed = connection.ask(wire.GET_CHUNK, pb.GetChunk(id=chunk_id), pb.GetChunkDone)

@@ -1,4 +1,5 @@
 """Sealed chunks and the sealed payloads of commits, as fs/seal/FORMAT.md describes them."""
+import hashlib
 import struct
 import zlib
 
@@ -62,12 +63,16 @@ class Opener:
             at = end
         return b''.join(plain)
 
-    def payload(self, sealed, seq):
+    def payload(self, sealed, commit):
+        """`commit` is (seq, previous, epoch, added, released), the last two as the bytes of all ids."""
+        seq, previous, epoch, added, released = commit
         head, salt = sealed[:8], sealed[8:40]
-        if head != b'CFRPAY\x01\x00':
-            raise ValueError('no payload of version 1')
+        if head != b'CFRPAY\x02\x00':
+            raise ValueError('no payload of version 2')
         aead = AESGCM(hkdf(self.commit_key, salt, b'coffer 1 payload'))
-        body = aead.decrypt(_nonce(0, 1), sealed[40:], head + self.vault + struct.pack('<Q', seq))
+        associated = (head + self.vault + struct.pack('<Q', seq) + previous + struct.pack('<Q', epoch)
+                      + hashlib.sha256(added).digest() + hashlib.sha256(released).digest())
+        body = aead.decrypt(_nonce(0, 1), sealed[40:], associated)
         plain_bytes, packed_bytes, codec = struct.unpack_from('<IIB3x', body)
         if any(body[12 + packed_bytes:]):
             raise ValueError('padding that is not zero')

@@ -6,6 +6,8 @@
 #include <functional>
 #include <iterator>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "common/base/text.h"
 #include "fs/seal/frame.h"
@@ -24,7 +26,7 @@ constexpr std::size_t kPlainBytesMax = 1u << 20;
 
 struct Case {
   std::string file, kind, key, vault;
-  std::uint64_t seq = 0;
+  std::string commit;  // SEQ:EPOCH:PREVIOUS:ADDED:RELEASED of a payload; "-" of a chunk.
   std::string plain, outcome;
   std::string seed, compression;  // Of the encoder; "-" in wrong ones.
 };
@@ -33,7 +35,7 @@ std::vector<Case> cases() {
   std::vector<Case> all;
   for (const auto& f : testing::read_cases(kFolder + "cases.txt")) {
     EXPECT_EQ(f.size(), 9u) << f.at(0);
-    all.push_back({f.at(0), f.at(1), f.at(2), f.at(3), std::stoull(f.at(4)), f.at(5), f.at(6), f.at(7), f.at(8)});
+    all.push_back({f.at(0), f.at(1), f.at(2), f.at(3), f.at(4), f.at(5), f.at(6), f.at(7), f.at(8)});
   }
   return all;
 }
@@ -48,16 +50,51 @@ Bytes read_vector(const std::string& file) {
 keys::VaultKey key_of(const Case& c) { return keys::VaultKey::from_bytes(base::from_hex(c.key).value()).value(); }
 object::VaultId vault_of(const Case& c) { return object::VaultId::from(base::from_hex(c.vault).value()).value(); }
 
+/// An id of 32 times the same byte.
+template <class Id>
+Id id_of(const std::string& hex_byte) {
+  std::string hex;
+  for (std::size_t i = 0; i < Id::kSize; ++i) hex += hex_byte;
+  return Id::from(base::from_hex(hex).value()).value();
+}
+
+object::Commit commit_of(const Case& c) {
+  std::vector<std::string> fields(1);
+  for (const char letter : c.commit) {
+    if (letter == ':') {
+      fields.emplace_back();
+    } else {
+      fields.back().push_back(letter);
+    }
+  }
+  object::Commit commit;
+  commit.vault = vault_of(c);
+  commit.seq = std::stoull(fields.at(0));
+  commit.epoch = std::stoull(fields.at(1));
+  commit.previous = id_of<object::CommitHash>(fields.at(2));
+  const auto ids = [](const std::string& bytes) {
+    std::vector<object::ChunkId> all;
+    for (std::size_t i = 0; i + 2 <= bytes.size(); i += 2) all.push_back(id_of<object::ChunkId>(bytes.substr(i, 2)));
+    return all;
+  };
+  commit.added = ids(fields.at(3));
+  commit.released = ids(fields.at(4));
+  return commit;
+}
+
 Result<Bytes> open(const Case& c, ByteView sealed) {
   const Sealer sealer(key_of(c), vault_of(c), os::real_random(), {});
-  return c.kind == "chunk" ? sealer.open(sealed) : sealer.open_payload(sealed, c.seq, kPlainBytesMax);
+  if (c.kind == "chunk") return sealer.open(sealed);
+  object::Commit commit = commit_of(c);
+  commit.payload = copy_of(sealed);
+  return sealer.open_payload(commit, kPlainBytesMax);
 }
 
 Bytes seal(const Case& c) {
   testing::SeededRandom random(std::stoull(c.seed));
   const Sealer sealer(key_of(c), vault_of(c), random, parse_compression(c.compression).value());
   const Bytes plain = testing::make_plain(c.plain);
-  return c.kind == "chunk" ? copy_of(sealer.seal(plain).bytes()) : sealer.seal_payload(plain, c.seq);
+  return c.kind == "chunk" ? copy_of(sealer.seal(plain).bytes()) : sealer.seal_payload(plain, commit_of(c));
 }
 
 TEST(SealVectors, AreOpenedOrFoundCorruptAsTheirListSays) {
@@ -91,13 +128,15 @@ TEST(SealVectors, AreMadeAgainByTheEncoder) {
 
 const std::string kKey = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const std::string kVault = "a0a1a2a3a4a5a6a7a8a9aaabacadaeaf";
+const std::string kCommit = "72623859790382856:9:b2:0102:0304";
 const std::string kOtherKey = "ff0102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 const std::string kOtherVault = "a0a1a2a3a4a5a6a7a8a9aaabacadae00";
 
 class VectorWriter {
  public:
   VectorWriter() : list_(kFolder + "cases.txt") {
-    list_ << "# file kind vault_key vault_id seq plain outcome seed compression\n"
+    list_ << "# file kind vault_key vault_id commit plain outcome seed compression\n"
+             "# commit: SEQ:EPOCH:PREVIOUS:ADDED:RELEASED of a payload; each byte stands for an id of 32 such bytes.\n"
              "# plain: tests/testing/vectors.h says how to make it; for wrong ones it is what was sealed, before it "
              "went\n"
              "# wrong. outcome: good, or the Fault. seed, compression: what the encoder was given; - for wrong ones.\n";
@@ -118,7 +157,7 @@ class VectorWriter {
 
  private:
   void write(const Case& c, ByteView sealed) {
-    list_ << c.file << ' ' << c.kind << ' ' << c.key << ' ' << c.vault << ' ' << c.seq << ' ' << c.plain << ' '
+    list_ << c.file << ' ' << c.kind << ' ' << c.key << ' ' << c.vault << ' ' << c.commit << ' ' << c.plain << ' '
           << c.outcome << ' ' << c.seed << ' ' << c.compression << '\n';
     std::ofstream(kFolder + c.file, std::ios::binary) << as_text(sealed);
   }
@@ -205,16 +244,16 @@ void write_forged_chunks(VectorWriter& to, const Case& c) {
 }
 
 void write_chunks(VectorWriter& to) {
-  Case c{"", "chunk", kKey, kVault, 0, "hex:41", "", "1", "none"};
+  Case c{"", "chunk", kKey, kVault, "-", "hex:41", "", "1", "none"};
   c.file = "stored-one-byte.bin";
   to.good(c);
-  c = {"stored-two-frames.bin", "chunk", kKey, kVault, 0, "noise:7:131172", "", "2", "auto"};
+  c = {"stored-two-frames.bin", "chunk", kKey, kVault, "-", "noise:7:131172", "", "2", "auto"};
   to.good(c);
-  c = {"zstd-three-frames.bin", "chunk", kKey, kVault, 0, "lines:300000", "", "3", "zstd:3"};
+  c = {"zstd-three-frames.bin", "chunk", kKey, kVault, "-", "lines:300000", "", "3", "zstd:3"};
   to.good(c);
-  c = {"zlib-three-frames.bin", "chunk", kKey, kVault, 0, "repeat:00:300000", "", "4", "zlib:9"};
+  c = {"zlib-three-frames.bin", "chunk", kKey, kVault, "-", "repeat:00:300000", "", "4", "zlib:9"};
   const Bytes zeros = to.good(c);
-  c = {"zlib-short.bin", "chunk", kKey, kVault, 0, "lines:5000", "", "5", "zlib:6"};
+  c = {"zlib-short.bin", "chunk", kKey, kVault, "-", "lines:5000", "", "5", "zlib:6"};
   const Bytes sealed = to.good(c);
 
   to.wrong(c, "wrong-bit-in-magic.bin", flipped(sealed, 0));
@@ -256,21 +295,28 @@ void write_chunks(VectorWriter& to) {
 }
 
 void write_payloads(VectorWriter& to) {
-  Case c{"payload-stored-empty.bin", "payload", kKey, kVault, 1, "hex:", "", "10", "auto"};
+  Case c{"payload-stored-empty.bin", "payload", kKey, kVault, "1:1:00::", "hex:", "", "10", "auto"};
   to.good(c);
-  c = {"payload-stored-noise.bin", "payload", kKey, kVault, 2, "noise:8:100", "", "11", "auto"};
+  c = {"payload-stored-noise.bin", "payload", kKey, kVault, "2:3:a1:0102:", "noise:8:100", "", "11", "auto"};
   to.good(c);
-  c = {"payload-zstd.bin", "payload", kKey, kVault, 72623859790382856, "lines:5000", "", "12", "auto"};
+  c = {"payload-zstd.bin", "payload", kKey, kVault, kCommit, "lines:5000", "", "12", "auto"};
   const Bytes sealed = to.good(c);
   to.wrong(c, "wrong-payload-bit.bin", flipped(sealed, 60));
   to.wrong(c, "wrong-payload-cut-short.bin", ByteView(sealed).first(sealed.size() - 1));
   to.wrong(c, "wrong-payload-version.bin", [&] {
     Bytes b = sealed;
-    b[6] = std::byte{2};
+    b[6] = std::byte{1};
     return b;
   }());
-  c.seq += 1;
-  to.wrong(c, "wrong-payload-seq.bin", sealed);
+  const std::pair<const char*, const char*> changes[] = {
+      {"seq", "72623859790382857:9:b2:0102:0304"},      {"epoch", "72623859790382856:8:b2:0102:0304"},
+      {"previous", "72623859790382856:9:b3:0102:0304"}, {"added", "72623859790382856:9:b2:01:0304"},
+      {"released", "72623859790382856:9:b2:0102:0305"}, {"lists", "72623859790382856:9:b2:01:020304"},
+  };
+  for (const auto& [field, commit] : changes) {
+    c.commit = commit;
+    to.wrong(c, "wrong-payload-" + std::string(field) + ".bin", sealed);
+  }
 }
 
 // Run by hand with --gtest_also_run_disabled_tests, and only for a new version of the format.

@@ -338,6 +338,9 @@ TEST_F(UploaderTest, SendsNothingWithoutALease) {
   EXPECT_EQ(server_.commit_count(), 0);
   uploader_->set_epoch(2);
   EXPECT_TRUE(uploader_->wait_committed(file.inode, in(20s), {}));
+  const object::Commit commit = *object::decode_commit(server_.first_commit());
+  EXPECT_EQ(commit.epoch, 2u);
+  EXPECT_TRUE(sealer_.open_payload(commit, seal::kPayloadPlainBytesMax)) << "it is sealed anew too";
 }
 
 // Claim: a chunk that arrives damaged is sent three times, then shown as a problem, and holds up no other file.

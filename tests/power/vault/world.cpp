@@ -117,7 +117,7 @@ Result<void> World::Client::catch_up() {
       COFFER_DO(tree->commit_done(commit.seq, hash));
       continue;
     }
-    COFFER_TRY(const Bytes payload, sealer_.open_payload(commit.payload, commit.seq, seal::kPayloadPlainBytesMax));
+    COFFER_TRY(const Bytes payload, sealer_.open_payload(commit, seal::kPayloadPlainBytesMax));
     COFFER_DO(tree->apply(commit, payload, hash));  // Refused while other changes are owed: a false fork.
   }
   return {};
