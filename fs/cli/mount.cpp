@@ -134,7 +134,11 @@ Result<void> wait_until_free(const vault::VaultFolder& folder) {
     if (free) return {};
     if (free.error().code != EBUSY || std::chrono::steady_clock::now() > deadline) return free.error();
     const std::optional<vault::Holder> holder = vault::holder_of(folder);
-    if (holder && (holder->mountpoint.empty() || !ops::mounted_type(holder->mountpoint).empty())) return free.error();
+    // One without a number has taken its name out and is about to let go.
+    const bool is_ending = !holder || holder->pid == 0;
+    if (!is_ending && (holder->mountpoint.empty() || !ops::mounted_type(holder->mountpoint).empty())) {
+      return free.error();
+    }
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
 }

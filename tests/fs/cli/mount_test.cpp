@@ -1,9 +1,13 @@
 // mount and umount as they are typed, on a real mount.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <future>
 
 #include "tests/testing/command.h"
 #include "tests/testing/stage.h"
@@ -55,6 +59,24 @@ TEST_F(MountCommand, LeavesAMountAsItIsWhenASecondOneIsTried) {
   EXPECT_EQ(client_->coffer({"status"}).out.find("unmounted"), std::string::npos);
   EXPECT_EQ(client_->umount().exit_code, 0);
   EXPECT_EQ(client_->coffer({"status"}).exit_code, 0);
+}
+
+// Claim: `umount MOUNT; mount MOUNT` works however long the first process takes to end, also in the moment when it has
+// taken its name out of the lock and still holds it.
+TEST_F(MountCommand, WaitsForAnotherThatIsJustEnding) {
+  const std::string lock = client_->home() + "/vaults/first/lock";
+  const int fd = ::open(lock.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  ASSERT_GE(fd, 0);
+  ::flock whole{};
+  whole.l_type = F_WRLCK;
+  ASSERT_EQ(::fcntl(fd, F_OFD_SETLK, &whole), 0);
+  std::future<Finished> mounted = std::async(std::launch::async, [&] {
+    return client_->coffer({"mount", client_->mountpoint()});
+  });
+  EXPECT_EQ(mounted.wait_for(std::chrono::milliseconds(300)), std::future_status::timeout);
+  ::close(fd);
+  EXPECT_TRUE(succeeded(mounted.get()));
+  EXPECT_TRUE(succeeded(client_->coffer({"umount", client_->mountpoint()})));
 }
 
 TEST_F(MountCommand, LeavesWhatIsOwedForTheNextMountWithUmountNow) {
