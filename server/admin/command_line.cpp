@@ -23,6 +23,7 @@ struct CommandLine {
   ListOptions vaults_options;
   RevokeOptions revoke_options;
   GrantOptions grant_options;
+  SlotsOptions slots_options;
   CheckOptions check_options;
 
   /// A subcommand with --dir; it runs `command` with `options`.
@@ -107,6 +108,21 @@ void add_clients(CommandLine& line) {
   });
 }
 
+void add_slots(CommandLine& line) {
+  SlotsOptions& options = line.slots_options;
+  CLI::App* sub = line.add("slots", "List a vault's key slots, bring removed ones back", options, &slots);
+  sub->add_option("vault", options.vault, "The vault's name")->type_name("VAULT")->required();
+  sub->add_option("--restore", options.restored, "Bring this removed slot back (as often as needed)")
+      ->type_name("NUMBER")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  sub->add_option("--remove", options.removed, "Remove this slot (as often as needed)")
+      ->type_name("NUMBER")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_json(sub, options.json);
+}
+
 void add_all(CommandLine& line) {
   line.app.require_subcommand(1);
   line.app.set_version_flag("--version", "cofferd 0.1.0");
@@ -127,6 +143,7 @@ void add_all(CommandLine& line) {
   sub->add_option("vault", line.grant_options.vault, "The vault's name")->type_name("VAULT")->required();
   sub->add_flag("--read-only", line.grant_options.read_only, "May read only");
   add_json(sub, line.grant_options.json);
+  add_slots(line);
   sub = line.add("check", "Read everything back", line.check_options, &check);
   sub->add_flag("--read-data", line.check_options.read_data, "Hash every chunk");
   sub->add_flag("--rebuild-index", line.check_options.rebuild_index,

@@ -78,6 +78,16 @@ struct GrantOptions {
 };
 Result<int> grant(const GrantOptions& options);
 
+struct SlotsOptions {
+  std::string dir;
+  bool json = false;
+  std::string vault;
+  std::vector<std::uint64_t> restored;
+  std::vector<std::uint64_t> removed;
+};
+/// Lists the vault's key slots, removed ones too, after it has changed what it was told to.
+Result<int> slots(const SlotsOptions& options);
+
 struct CheckOptions {
   std::string dir;
   bool json = false;

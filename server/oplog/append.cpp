@@ -90,7 +90,7 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
     if (log_bytes + bytes.size() > log_bytes_max) return Error{Fault::full, EDQUOT, "the vault's quota is used up"};
     COFFER_DO(check_stored(commit.added, is_stored));
 
-    const std::int64_t now_ns = state_->clock.now().time_since_epoch().count();
+    const std::int64_t now_ns = state_->now_ns();
     COFFER_TRY(const std::int64_t growth, note_chunks(db, commit, now_ns));
     COFFER_TRY(const std::uint64_t chunk_count, grow_total(db, growth, bytes.size()));
     object::Receipt receipt{.vault = commit.vault,

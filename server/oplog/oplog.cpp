@@ -27,6 +27,9 @@ constexpr const char* kCountBytes = R"sql(
   UPDATE total SET log_bytes = (SELECT coalesce(sum(length(bytes)), 0) FROM log_commit);
 )sql";
 
+// NULL: the slot opens the vault; else since when it does not.
+constexpr const char* kKeepRemovedSlots = "ALTER TABLE key_slot ADD COLUMN removed_ns INTEGER";
+
 }  // namespace
 
 OpLog::OpLog(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -35,7 +38,7 @@ OpLog::~OpLog() = default;
 Result<std::unique_ptr<OpLog>> OpLog::open(const std::string& path, const object::VaultId& vault,
                                            const crypto::SigningKey& key, os::Clock& clock, os::Disk& disk) {
   COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full, .disk = &disk}));
-  COFFER_DO(db.migrate({kSchema, kCountBytes}));
+  COFFER_DO(db.migrate({kSchema, kCountBytes, kKeepRemovedSlots}));
   auto state = std::make_unique<State>(std::move(db), vault, key, clock);
   {
     const MutexLock lock(state->mutex);

@@ -23,6 +23,10 @@ namespace coffer::oplog {
 
 inline constexpr std::size_t kKeySlotsMax = 16;
 inline constexpr std::size_t kKeySlotBytesMax = 4096;
+/// Removed ones that are kept; what a client may remove at most within kLockFor.
+inline constexpr std::size_t kRemovedSlotsMax = 64;
+/// For how long nothing that a client gives up is thrown away, by the server's clock.
+inline constexpr std::chrono::hours kLockFor{7 * 24};
 inline constexpr std::uint64_t kNoLogLimit = ~std::uint64_t{0};
 
 struct Head {
@@ -46,6 +50,7 @@ struct Lease {
 struct KeySlot {
   std::uint64_t number = 0;
   Bytes slot;
+  std::optional<std::int64_t> removed_ns;  ///< Since 1970.
 };
 
 /// Says whether a chunk is on stable storage.
@@ -92,8 +97,14 @@ class OpLog {
   Result<std::vector<KeySlot>> key_slots();
   /// Fault::refused: EEXIST where `only_if_first` and there is one; EFBIG too long; ENOSPC too many.
   Result<std::uint64_t> put_key_slot(ByteView slot, bool only_if_first);
-  /// Fault::refused: ENOENT no such slot; EBUSY the last one, which stays.
+  /// It is kept for kLockFor. Fault::refused: ENOENT no such slot; EBUSY the last one, which stays; ENOSPC
+  /// kRemovedSlotsMax are kept already.
   Result<void> remove_key_slot(std::uint64_t number);
+  /// Those that were removed and are still kept.
+  Result<std::vector<KeySlot>> removed_key_slots();
+  /// For the server's own command line: brings slots back and removes others, in one step and however many are kept.
+  /// Fault::refused with a sentence where one is not there, and where none or more than kKeySlotsMax would be left.
+  Result<void> change_key_slots(const std::vector<std::uint64_t>& restored, const std::vector<std::uint64_t>& removed);
 
  private:
   struct State;

@@ -23,6 +23,7 @@ struct OpLog::State {
   std::optional<object::ClientId> holder GUARDED_BY(mutex);
   os::SteadyTime lease_end GUARDED_BY(mutex);
 
+  std::int64_t now_ns() const { return clock.now().time_since_epoch().count(); }
   Result<Head> head() REQUIRES(mutex);
   Result<std::uint64_t> log_bytes() REQUIRES(mutex);
   Result<void> load_lease() REQUIRES(mutex);

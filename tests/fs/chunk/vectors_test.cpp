@@ -1,5 +1,5 @@
 // tests/vectors/chunk/cases.txt: where content is cut and what pieces are called. A change here makes every client
-// send again what its vault already has. Computed from KEYS.md section 6 with Python, not with the code under test.
+// send again what its vault already has. Computed from KEYS.md section 7 with Python, not with the code under test.
 #include <gtest/gtest.h>
 
 #include "common/base/text.h"

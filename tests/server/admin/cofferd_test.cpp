@@ -246,6 +246,30 @@ TEST_F(Cofferd, ListsClientsAndVaultsForPeopleAndForPrograms) {
   EXPECT_EQ(parsed.out, "phone 2 True\n2 ['phone']\n") << parsed.err;
 }
 
+// Claim: what a stolen client did to the slots is undone by one command beside the running server.
+TEST_F(Cofferd, BringsBackKeySlotsBesideARunningServer) {
+  serve();
+  object::VaultId vault;
+  const auto client = connect(enrol("laptop", &vault), vault);
+  ASSERT_TRUE(client->wait_online(soon()));
+  const auto put = [&](std::string_view slot) {
+    return rpc::wait<std::uint64_t>(
+        [&](auto done) { client->put_key_slot(copy_of(as_bytes(slot)), false, soon(), done); });
+  };
+  ASSERT_TRUE(put("passphrase"));
+  ASSERT_TRUE(put("junk"));
+  ASSERT_TRUE(rpc::wait<void>([&](auto done) { client->remove_key_slot(1, soon(), done); }));
+  const std::string listed = cofferd({"slots", "laptop"}).out;
+  EXPECT_NE(listed.find("removed 20"), std::string::npos) << listed;
+  expect_sentence(cofferd({"slots", "laptop", "--restore", "7"}), 1, "there is no removed key slot 7");
+  const Finished restored = cofferd({"slots", "laptop", "--restore", "1", "--remove", "2"});
+  EXPECT_EQ(restored.exit_code, 0) << restored.err;
+  const auto slots = rpc::wait<std::vector<rpc::KeySlot>>([&](auto done) { client->get_key_slots(soon(), done); });
+  ASSERT_TRUE(slots);
+  ASSERT_EQ(slots->size(), 1u);
+  EXPECT_EQ(as_text(slots->front().slot), "passphrase");
+}
+
 TEST_F(Cofferd, CutsARevokedClientOffWithinASecondAndSaysWhoInTheLog) {
   serve();
   object::VaultId vault;

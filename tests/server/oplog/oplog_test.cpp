@@ -310,6 +310,55 @@ TEST_F(OpLogTest, KeepsKeySlotsWithinTheirBounds) {
   EXPECT_EQ(log_->key_slots()->size(), 1u);
 }
 
+// Claim: whoever may write can wreck the slots as they are, and not as they were: what a stolen client removes the
+// server's own command line brings back, byte for byte, also after a restart.
+TEST_F(OpLogTest, BringsBackTheKeySlotsThatAWriterRemoved) {
+  ASSERT_TRUE(log_->put_key_slot(as_bytes("passphrase"), true));
+  ASSERT_TRUE(log_->put_key_slot(as_bytes("recovery"), false));
+  const std::vector<KeySlot> before = *log_->key_slots();
+  const auto junk = log_->put_key_slot(as_bytes("junk"), false);
+  ASSERT_TRUE(junk);
+  for (const KeySlot& slot : before) ASSERT_TRUE(log_->remove_key_slot(slot.number));
+  EXPECT_EQ(as_text(log_->key_slots()->front().slot), "junk");
+  EXPECT_EQ(log_->remove_key_slot(before[0].number).error().code, ENOENT) << "a removed one is not there to clients";
+  EXPECT_EQ(log_->put_key_slot(as_bytes("new"), true).error().code, EEXIST);
+  open();
+
+  ASSERT_EQ(log_->removed_key_slots()->size(), 2u);
+  EXPECT_EQ(*log_->removed_key_slots()->front().removed_ns, clock_.now().time_since_epoch().count());
+  EXPECT_EQ(log_->change_key_slots({}, {*junk}).error().code, EBUSY) << "one must stay";
+  EXPECT_EQ(log_->change_key_slots({before[0].number, 999}, {}).error().code, ENOENT);
+  ASSERT_TRUE(log_->change_key_slots({before[0].number, before[1].number}, {*junk}));
+  const std::vector<KeySlot> after = *log_->key_slots();
+  ASSERT_EQ(after.size(), before.size());
+  for (std::size_t i = 0; i < after.size(); ++i) {
+    EXPECT_EQ(after[i].number, before[i].number);
+    EXPECT_EQ(after[i].slot, before[i].slot);
+  }
+}
+
+// Claim: a removed slot is there for kLockFor and no longer, however many are removed meanwhile; what is kept is
+// bounded.
+TEST_F(OpLogTest, KeepsRemovedKeySlotsForAWeekWithinABound) {
+  ASSERT_TRUE(log_->put_key_slot(as_bytes("first"), true));
+  const auto put_and_remove = [&] {
+    const auto number = log_->put_key_slot(as_bytes("another"), false);
+    return number ? log_->remove_key_slot(*number) : Result<void>(number.error());
+  };
+  for (std::size_t i = 0; i < kRemovedSlotsMax; ++i) ASSERT_TRUE(put_and_remove());
+  clock_.jump = kLockFor - 1h;
+  const Result<void> refused = put_and_remove();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ENOSPC);
+  EXPECT_NE(refused.error().what.find("cofferd slots"), std::string::npos);
+  EXPECT_EQ(log_->removed_key_slots()->size(), kRemovedSlotsMax);
+  EXPECT_EQ(log_->key_slots()->size(), 2u) << "what could not be removed is as it was";
+  EXPECT_TRUE(log_->change_key_slots({}, {log_->key_slots()->back().number})) << "the server's own command may";
+  clock_.jump = kLockFor;
+  EXPECT_TRUE(put_and_remove());
+  EXPECT_EQ(log_->removed_key_slots()->size(), 2u);
+}
+
 /// Changes the file behind the log's back.
 class CheckedLog : public OpLogTest {
  protected:
