@@ -60,13 +60,11 @@ class Catcher {
     const bool keeps_tail = ends_in_gap || (end.torn && change.scanned[pack_] == file_bytes);
     // What the index names counts as stored, and a killed process may have left it in the page cache alone.
     COFFER_DO(file_->sync());
-    if (keeps_tail && is_last_) {
-      // Once there is a next pack nobody looks again whether the records of this one are whole.
-      COFFER_DO(carry_out_removals(files_, spare_));
-      COFFER_DO(begin_next_pack(change));
-    }
-    COFFER_DO(write_rows(std::move(change)));
-    return carry_out_removals(files_, spare_);
+    // Before `scanned` moves behind them, and before there is a next pack: nobody looks again after that whether the
+    // records of this one are whole.
+    COFFER_DO(carry_out_removals(files_, spare_));
+    if (keeps_tail && is_last_) COFFER_DO(begin_next_pack(change));
+    return write_rows(std::move(change));
   }
 
   Result<void> cut_or_report(std::uint64_t tail, std::uint64_t file_bytes, IndexChange& change) {
@@ -156,9 +154,16 @@ class Catcher {
     COFFER_TRY(const std::shared_ptr<os::File> file, files_.get(first.pack));
     RecordHeader there = header;
     there.bytes = first.bytes;
-    COFFER_TRY(const bool first_is_good, payload_matches(*file, first.offset, there));
-    spare_.push_back(first_is_good ? here : first);
-    if (first_is_good) return {};
+    const Result<bool> first_matches = payload_matches(*file, first.offset, there);
+    if (!first_matches && first_matches.error().code != EIO) return first_matches.error();
+    bool first_stays = first_matches && *first_matches;
+    if (!first_matches) {
+      // The disk may be able to read it again, so it goes only where the other copy is known to be good.
+      COFFER_TRY(const bool here_matches, payload_matches(*file_, here.offset, header));
+      first_stays = !here_matches;
+    }
+    spare_.push_back(first_stays ? here : first);
+    if (first_stays) return {};
     if (batch_.erase(header.id) == 0) moved_.push_back({.id = header.id, .at = first});
     batch_.emplace(header.id, here);
     return {};
