@@ -1,4 +1,5 @@
 // Damaged records: found, kept aside, and out of the way of a good copy.
+#include <algorithm>
 #include <cerrno>
 
 #include "common/base/log.h"
@@ -33,11 +34,12 @@ Result<Soundness> PackStore::examine(const object::ChunkId& id) {
     if (again.error().fault == Fault::answer) return Soundness::damaged;
     COFFER_TRY(const std::optional<Location> at, state_->locate(id));
     if (!at) return Soundness::damaged;
-    COFFER_TRY(const bool is_its_record, state_->keep_aside(id, *at));
-    if (is_its_record) {
+    COFFER_TRY(const State::Ruin ruin, state_->keep_aside(id, *at));
+    if (ruin == State::Ruin::none) return Soundness::good;
+    if (ruin == State::Ruin::wrong) {
       state_->leave(id, *at);
     } else {
-      COFFER_DO(state_->forget(id, *at));
+      COFFER_DO(state_->forget(id, *at, ruin));
     }
   }
   log::error("pack.set_aside", {{"chunk", id.hex()}, {"why", bytes.error().what}});
@@ -55,36 +57,81 @@ bool is_header_of(ByteView found, const object::ChunkId& id, std::uint32_t bytes
   return differing <= wanted.size() / 3;
 }
 
-}  // namespace
+/// As much as a disk or the page cache fails to read at once, and no more is given up.
+constexpr std::uint64_t kSectorBytes = 4096;
 
-Result<bool> PackStore::State::keep_aside(const object::ChunkId& id, const Location& at) {
-  const Result<std::shared_ptr<os::File>> file = files->get(at.pack);
-  if (!file && file.error().code == ENOENT) return true;  // Nothing is left of it, and nothing that could be spoilt.
-  if (!file) return file.error();
-  Bytes header(kRecordHeaderBytes);
-  const Result<std::size_t> got = (*file)->read_at(header, at.offset);
-  // Where another record lies, the index is wrong: what it names there must not be touched.
-  if (!got || *got < header.size() || !is_header_of(header, id, at.bytes)) return false;
-  Bytes left(at.bytes);
-  const Result<std::size_t> readable = (*file)->read_at(left, at.offset + kRecordHeaderBytes);
-  left.resize(readable ? *readable : 0);
-  if (!left.empty()) {
-    COFFER_DO(disk.make_folder(folder + "/quarantine"));
-    COFFER_DO(os::replace_file(disk, folder + "/quarantine/" + id.hex(), left));
+struct Salvage {
+  Bytes bytes;            ///< Zeros where the disk could not read.
+  bool is_whole = true;   ///< The disk could read all that the file has.
+  bool has_some = false;  ///< It could read some of it.
+};
+
+/// Reads what can be read, sector by sector where it cannot be read at once. An error is any other than EIO.
+Result<Salvage> salvage(os::File& file, std::uint64_t offset, std::uint32_t bytes) {
+  Salvage got{.bytes = Bytes(bytes)};
+  Result<std::size_t> read = file.read_at(got.bytes, offset);
+  if (read) {
+    got.bytes.resize(*read);
+    got.has_some = *read > 0;
+    return got;
   }
-  // A header that a flipped bit spoilt would be found as damage for ever; the index knows what it said.
-  if (!decode_record_header(header)) COFFER_DO((*file)->write_at(encode_record_header(id, at.bytes), at.offset));
-  return true;
+  std::uint64_t end = 0;
+  for (std::uint64_t at = offset; at < offset + bytes;) {
+    const std::uint64_t next = std::min(at / kSectorBytes * kSectorBytes + kSectorBytes, offset + bytes);
+    read = file.read_at(MutableByteView(got.bytes).subspan(at - offset, next - at), at);
+    if (!read && read.error().code != EIO) return std::move(read).error();
+    if (read) end = at - offset + *read;
+    got.has_some |= read && *read > 0;
+    got.is_whole &= read.has_value();
+    at = next;
+  }
+  if (got.is_whole) got.bytes.resize(end);
+  return got;
 }
 
-Result<void> PackStore::State::forget(const object::ChunkId& id, const Location& at) {
+}  // namespace
+
+Result<PackStore::State::Ruin> PackStore::State::keep_aside(const object::ChunkId& id, const Location& at) {
+  const Result<std::shared_ptr<os::File>> file = files->get(at.pack);
+  if (!file && file.error().code == ENOENT) return Ruin::wrong;  // Nothing is left of it, or could be spoilt.
+  if (!file) return file.error();
+  COFFER_TRY(const Salvage header, salvage(**file, at.offset, kRecordHeaderBytes));
+  // Where another record lies, the index is wrong: what it names there must not be touched.
+  if (header.is_whole && (header.bytes.size() < kRecordHeaderBytes || !is_header_of(header.bytes, id, at.bytes)))
+    return Ruin::elsewhere;
+  COFFER_TRY(const Salvage payload, salvage(**file, at.offset + kRecordHeaderBytes, at.bytes));
+  if (payload.is_whole && crypto::sha256(payload.bytes) == id.array()) return Ruin::none;
+  if (payload.has_some) {
+    COFFER_DO(disk.make_folder(folder + "/quarantine"));
+    COFFER_DO(os::replace_file(disk, folder + "/quarantine/" + id.hex(), payload.bytes));
+  }
+  if (!header.is_whole || !payload.is_whole) return Ruin::unreadable;
+  // A header that a flipped bit spoilt would be found as damage for ever; the index knows what it said.
+  if (!decode_record_header(header.bytes)) COFFER_DO((*file)->write_at(encode_record_header(id, at.bytes), at.offset));
+  return Ruin::wrong;
+}
+
+Result<void> PackStore::State::forget(const object::ChunkId& id, const Location& at, Ruin why) {
   COFFER_DO(index->forget_row(at.pack, at.offset));
   const MutexLock lock(table_mutex);
   pending.erase(id);
-  live[at.pack] -= 1;
   chunk_count -= 1;
   stored_bytes -= at.bytes;
+  if (why == Ruin::unreadable) {
+    unreadable.insert_or_assign(id, at);
+  } else {
+    live[at.pack] -= 1;
+  }
   return {};
+}
+
+void PackStore::State::replace_unreadable(const object::ChunkId& id) {
+  const auto found = unreadable.find(id);
+  if (found == unreadable.end()) return;
+  leaving.emplace(id, found->second);
+  leaving_bytes += found->second.bytes;
+  live[found->second.pack] -= 1;
+  unreadable.erase(found);
 }
 
 }  // namespace coffer::pack

@@ -147,6 +147,7 @@ Result<void> PackStore::State::write_record(const object::ChunkId& id, ByteView 
   const MutexLock lock(table_mutex);
   written.end = writing.end;
   pending.insert_or_assign(id, at);
+  replace_unreadable(id);
   live[at.pack] += 1;
   chunk_count += 1;
   stored_bytes += at.bytes;
@@ -226,6 +227,8 @@ void PackStore::State::leave(const object::ChunkId& id, const Location& at) {
   stored_bytes -= at.bytes;
   changes += 1;
 }
+
+bool PackStore::is_broken() const { return !state_->check_working(); }
 
 std::uint64_t PackStore::chunk_count() const {
   const MutexLock lock(state_->table_mutex);

@@ -64,8 +64,12 @@ class PackStore {
   Result<void> append(const object::ChunkId& id, ByteView bytes);
   /// Returns when every append() and remove() that returned before this call is on stable storage, and what was removed
   /// has given its disk space back; concurrent calls share one fsync. After an fsync has failed, this, append() and
-  /// remove() fail until the store is opened anew, because what the kernel could not write may be lost.
+  /// remove() fail until the store is opened anew, because what the kernel could not write may be lost. With chunks to
+  /// remove it also fails where the index cannot be written (a full disk): what was appended is on stable storage then,
+  /// and the next call tries again.
   Result<void> sync();
+  /// An fsync has failed: the store accepts nothing until it is opened anew.
+  bool is_broken() const;
 
   /// The chunk's length where it is there (appended, perhaps not synced).
   Result<std::optional<std::uint32_t>> find(const object::ChunkId& id);

@@ -69,6 +69,10 @@ struct PackStore::State {
   bool is_flushing GUARDED_BY(sync_mutex) = false;
   std::uint64_t synced_changes GUARDED_BY(sync_mutex) = 0;
 
+  /// Chunks that are absent because the disk could not read them, to their records. A record stays as it is, and keeps
+  /// its pack, until a good copy was appended: the disk may be able to read it again.
+  std::unordered_map<object::ChunkId, Location> unreadable GUARDED_BY(table_mutex);
+
   /// Grows before bytes in packs go away: who read while it grew looks the chunk up again.
   std::atomic<std::uint64_t> removal_round = 0;
 
@@ -92,11 +96,20 @@ struct PackStore::State {
   Result<void> write_record(const object::ChunkId& id, ByteView bytes) REQUIRES(write_mutex);
   /// From now on it is told as absent; the next flush takes it out of the index and its pack.
   void leave(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
-  /// Keeps what can be read of a damaged record in the folder of those, and mends its header, so that the record can
-  /// be marked as removed. False where something else lies there.
-  Result<bool> keep_aside(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
+  /// What was found where a chunk lies that could not be read whole.
+  enum class Ruin {
+    none,        ///< It can be read now, and is good.
+    wrong,       ///< All that is left of it can be read, and is not the chunk.
+    unreadable,  ///< The disk cannot read some of it.
+    elsewhere,   ///< Something else lies there.
+  };
+  /// Keeps what can be read of a damaged record in the folder of those. Of a `wrong` one it mends the header, so that
+  /// the record can be marked as removed.
+  Result<Ruin> keep_aside(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
   /// Takes the chunk out of the index alone.
-  Result<void> forget(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
+  Result<void> forget(const object::ChunkId& id, const Location& at, Ruin why) REQUIRES(write_mutex);
+  /// A good copy was appended: the record that the disk could not read goes with the next flush.
+  void replace_unreadable(const object::ChunkId& id) REQUIRES(table_mutex);
 
  private:
   struct Snapshot;

@@ -160,7 +160,7 @@ TEST(PackStore, CallsAChunkAbsentThatIsRemovedWhileItIsRead) {
     const Chunk chunk = random_chunk(seed, 5000);
     append_all(*store, {kept, chunk});
     ASSERT_TRUE(store->sync());
-    disk.before_read = [&, done = false](std::size_t bytes) mutable -> Result<void> {
+    disk.before_read = [&, done = false](std::uint64_t, std::size_t bytes) mutable -> Result<void> {
       if (bytes < 5000 || std::exchange(done, true)) return {};
       EXPECT_TRUE(store->remove(chunk.id));
       EXPECT_TRUE(store->sync());

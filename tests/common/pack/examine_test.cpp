@@ -1,6 +1,9 @@
+#include <algorithm>
+#include <cerrno>
 #include <filesystem>
 
 #include "tests/common/pack/chunks.h"
+#include "tests/common/pack/hooked_disk.h"
 
 namespace coffer::pack {
 namespace {
@@ -88,6 +91,64 @@ TEST(PackExamine, TakesTheChunksOfALostPackForDamaged) {
     three.store = open_store(three.dir.path());
     for (const Chunk& chunk : three.chunks) EXPECT_TRUE(is_whole(*three.store, chunk));
   }
+}
+
+// Claim: a disk that fails to read for a moment costs no chunk, whichever read is the first that it can do again.
+TEST(PackExamine, LosesNothingToADiskThatFailsForAMoment) {
+  for (int failing = 1; failing <= 3; ++failing) {
+    SCOPED_TRACE(failing);
+    const TempDir dir(testing::in_memory());
+    HookedDisk disk;
+    const auto store = open_store(dir.path(), disk);
+    const Chunk chunk = random_chunk(1, 20'000);
+    append_all(*store, {chunk});
+    ASSERT_TRUE(store->sync());
+    int failed = 0;
+    disk.before_read = [&](std::uint64_t, std::size_t bytes) -> Result<void> {
+      if (bytes != 20'000 || ++failed > failing) return {};
+      return os_error(EIO, "read");
+    };
+    EXPECT_EQ(*store->examine(chunk.id), Soundness::good);
+    EXPECT_TRUE(is_whole(*store, chunk));
+  }
+}
+
+// Claim: of a chunk with a sector that the disk cannot read nothing is destroyed: it is absent, so that a good copy may
+// come, what can be read of it is kept aside, and its record stays as it is until that copy is there.
+TEST(PackExamine, DestroysNothingThatTheDiskCannotRead) {
+  const TempDir dir(testing::in_memory());
+  HookedDisk disk;
+  auto store = open_store(dir.path(), disk);
+  const Chunk chunk = random_chunk(1, 20'000);
+  const Chunk other = random_chunk(2);
+  append_all(*store, {chunk, other});
+  ASSERT_TRUE(store->sync());
+  const Bytes pack = file_bytes(first_pack(dir.path()));
+  disk.before_read = [&](std::uint64_t at, std::size_t bytes) -> Result<void> {
+    return at < 12'288 && at + bytes > 8192 ? Result<void>(os_error(EIO, "read")) : Result<void>();
+  };
+  EXPECT_EQ(*store->examine(chunk.id), Soundness::damaged);
+  EXPECT_TRUE(is_absent(*store, chunk));
+  EXPECT_EQ(store->chunk_count(), 1u);
+  EXPECT_EQ(file_bytes(first_pack(dir.path())), pack) << "neither marked nor punched";
+  const Bytes kept = file_bytes(dir.path().string() + "/quarantine/" + chunk.id.hex());
+  ASSERT_EQ(kept.size(), chunk.bytes.size());
+  const std::size_t from = 8192 - kPackHeaderBytes - kRecordHeaderBytes;
+  EXPECT_TRUE(std::equal(kept.begin(), kept.begin() + static_cast<std::ptrdiff_t>(from), chunk.bytes.begin()));
+  EXPECT_TRUE(std::equal(kept.begin() + static_cast<std::ptrdiff_t>(from + 4096), kept.end(),
+                         chunk.bytes.begin() + static_cast<std::ptrdiff_t>(from + 4096)));
+
+  append_all(*store, {chunk});
+  ASSERT_TRUE(store->sync());
+  EXPECT_TRUE(is_whole(*store, chunk));
+  EXPECT_EQ(file_bytes(first_pack(dir.path()))[kPackHeaderBytes + kStateAt], kStateRemoved)
+      << "its place is given back";
+  store.reset();
+  delete_index(dir.path());
+  store = open_store(dir.path());
+  EXPECT_TRUE(is_whole(*store, chunk));
+  EXPECT_TRUE(is_whole(*store, other));
+  EXPECT_EQ(store->chunk_count(), 2u);
 }
 
 TEST(PackExamine, WalksTheChunksInTheOrderOfTheDisk) {

@@ -17,7 +17,9 @@ namespace coffer::pack {
 class HookedDisk : public os::Disk {
  public:
   std::function<Result<void>()> before_sync = [] { return Result<void>(); };
-  std::function<Result<void>(std::size_t bytes)> before_read = [](std::size_t) { return Result<void>(); };
+  std::function<Result<void>(std::uint64_t at, std::size_t bytes)> before_read = [](std::uint64_t, std::size_t) {
+    return Result<void>();
+  };
   std::function<Result<void>(std::uint64_t at, std::size_t bytes)> before_write = [](std::uint64_t, std::size_t) {
     return Result<void>();
   };
@@ -40,7 +42,7 @@ class HookedDisk : public os::Disk {
    public:
     HookedFile(std::unique_ptr<os::File> file, HookedDisk& disk) : file_(std::move(file)), disk_(disk) {}
     Result<std::size_t> read_at(MutableByteView into, std::uint64_t at) override {
-      COFFER_DO(disk_.before_read(into.size()));
+      COFFER_DO(disk_.before_read(at, into.size()));
       return file_->read_at(into, at);
     }
     Result<void> write_at(ByteView bytes, std::uint64_t at) override {

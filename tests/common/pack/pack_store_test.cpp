@@ -57,7 +57,7 @@ TEST(PackStore, CallsAChunkCorruptWhoseSectorCannotBeRead) {
   const Chunk chunk = random_chunk(1);
   append_all(*store, {chunk});
   int code = EIO;
-  disk.before_read = [&](std::size_t) -> Result<void> { return os_error(code, "read"); };
+  disk.before_read = [&](std::uint64_t, std::size_t) -> Result<void> { return os_error(code, "read"); };
   EXPECT_EQ(store->read(chunk.id).error().fault, Fault::corrupt);
   EXPECT_EQ(store->read_range(chunk.id, 10, 20).error().fault, Fault::corrupt);
   EXPECT_EQ(store->read(chunk.id).error().code, EIO);
