@@ -152,7 +152,10 @@ Result<void> PackStore::State::carry_out(const std::vector<Entry>& removed) {
   std::vector<Location> done;
   for (const Entry& entry : removed) done.push_back(entry.at);
   COFFER_DO(carry_out_removals(*files, done));
-  return index->finish_removals(done, empty);
+  // If that fails they are carried out once more at the next open(), which changes nothing.
+  if (Result<void> finished = index->finish_removals(done, empty); !finished)
+    log::warn("pack.index_write", {{"why", finished.error().what}});
+  return {};
 }
 
 std::vector<std::uint64_t> PackStore::State::packs_without_chunks(const std::vector<Entry>& removed) {

@@ -31,32 +31,23 @@ Result<std::shared_ptr<PackChunkStore>> PackChunkStore::open(os::Disk& disk, con
 }
 
 void PackChunkStore::put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) {
-  for (;;) {
-    const std::uint64_t before = groups_settled();
-    const Result<Held> held = find(id);
-    if (!held) return done(Error(held.error()));
-    if (held->stored) return done(PutDone{.was_stored = true});
-    Result<bool> queued = enqueue(id, sealed, done, before);
-    if (!queued) return done(std::move(queued).error());
-    if (*queued) return;
-  }
+  const Result<Held> held = find(id);
+  if (!held) return done(Error(held.error()));
+  if (held->stored) return done(PutDone{.was_stored = true});
+  if (Result<void> queued = enqueue(id, std::move(sealed), done); !queued) done(std::move(queued).error());
 }
 
-Result<bool> PackChunkStore::enqueue(const object::ChunkId& id, const std::shared_ptr<const Bytes>& sealed, Done& done,
-                                     std::uint64_t groups_settled_before) {
+Result<void> PackChunkStore::enqueue(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done& done) {
   {
     const MutexLock lock(mutex_);
     if (closed_) return Error{Fault::stopped, 0, "the server is stopping"};
     if (failed_) return failed();
-    // The chunk may have been settled since it was looked for; to call it unsettled now would take back a promise.
-    if (groups_settled_ != groups_settled_before) return false;
     queued_bytes_ += sealed->size();
-    unsettled_.insert(id);
-    queue_.push_back({.id = id, .sealed = sealed, .done = std::move(done)});
-    if (std::exchange(writing_, true)) return true;
+    queue_.push_back({.id = id, .sealed = std::move(sealed), .done = std::move(done)});
+    if (std::exchange(writing_, true)) return {};
   }
   writers_.run([self = shared_from_this()] { self->write_group(); });
-  return true;
+  return {};
 }
 
 void PackChunkStore::write_group() {
@@ -112,6 +103,11 @@ void PackChunkStore::append_all(std::vector<Put>& group) {
       continue;
     }
     put.outcome = PutDone{.was_stored = before->has_value()};
+    if (!before->has_value()) {
+      // Here, and not when it is queued: the same chunk may be queued twice, and stored by the time of the second.
+      const MutexLock lock(mutex_);
+      unsettled_.insert(put.id);
+    }
     if (auto appended = packs_->append(put.id, *put.sealed); !appended) put.outcome = std::move(appended).error();
   }
 }
@@ -120,7 +116,7 @@ void PackChunkStore::sync_all(std::vector<Put>& group) {
   const Result<void> synced = packs_->sync();
   if (synced) return;
   log::error("store sync failed", {{"what", synced.error().what}});
-  {
+  if (packs_->is_broken()) {
     const MutexLock lock(mutex_);
     failed_ = true;
   }
@@ -130,11 +126,8 @@ void PackChunkStore::sync_all(std::vector<Put>& group) {
 void PackChunkStore::answer_all(std::vector<Put>& group) {
   {
     const MutexLock lock(mutex_);
-    ++groups_settled_;
-    for (const Put& put : group) {
-      queued_bytes_ -= put.sealed->size();
-      if (put.outcome || !failed_) unsettled_.erase(put.id);
-    }
+    for (const Put& put : group) queued_bytes_ -= put.sealed->size();
+    if (!failed_) unsettled_.clear();
   }
   for (Put& put : group) put.done(std::move(put.outcome));
 }
@@ -142,11 +135,6 @@ void PackChunkStore::answer_all(std::vector<Put>& group) {
 bool PackChunkStore::has_failed() const {
   const MutexLock lock(mutex_);
   return failed_;
-}
-
-std::uint64_t PackChunkStore::groups_settled() const {
-  const MutexLock lock(mutex_);
-  return groups_settled_;
 }
 
 }  // namespace coffer::store

@@ -41,9 +41,8 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
 
   PackChunkStore(std::unique_ptr<pack::PackStore> packs, os::Disk& disk, std::string folder, WriterPool& writers);
 
-  /// False if a group was settled since `groups_settled_before`: `done` is still the caller's then.
-  Result<bool> enqueue(const object::ChunkId& id, const std::shared_ptr<const Bytes>& sealed, Done& done,
-                       std::uint64_t groups_settled_before);
+  /// After an Error `done` is still the caller's.
+  Result<void> enqueue(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done& done);
   void write_group();
   Result<void> check_room(const std::vector<Put>& group) const;
   std::vector<Put> take_group();
@@ -51,7 +50,6 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   void sync_all(std::vector<Put>& group);
   void answer_all(std::vector<Put>& group);
   bool has_failed() const;
-  std::uint64_t groups_settled() const;
 
   const std::unique_ptr<pack::PackStore> packs_;
   os::Disk& disk_;
@@ -61,9 +59,9 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   mutable Mutex mutex_;
   Condition idle_;
   std::deque<Put> queue_ GUARDED_BY(mutex_);
-  /// Chunks that were given to put() and are not known to be on stable storage: to everyone else they are not here.
+  /// Chunks that write_group() has appended, or is about to, and that are not known to be on stable storage: to
+  /// everyone else they are not here.
   std::unordered_set<object::ChunkId> unsettled_ GUARDED_BY(mutex_);
-  std::uint64_t groups_settled_ GUARDED_BY(mutex_) = 0;
   std::uint64_t queued_bytes_ GUARDED_BY(mutex_) = 0;
   bool writing_ GUARDED_BY(mutex_) = false;  ///< write_group() runs or is about to: at most one at a time.
   bool closed_ GUARDED_BY(mutex_) = false;

@@ -7,6 +7,7 @@
 #include <future>
 
 #include "common/crypto/hash.h"
+#include "common/db/database.h"
 #include "tests/testing/eventually.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
@@ -235,6 +236,62 @@ TEST_F(PackChunkStoreTest, RefusesChunksWhileTheDiskIsNearlyFullAndReadsWhatItHa
   EXPECT_TRUE(put(before)->was_stored) << "it needs no room";
   record_.is_disk_full = false;
   EXPECT_TRUE(put(refused));
+}
+
+// Claim: a chunk whose first put found no room is not called stored while the sync of the second is under way.
+//
+// Method: another chunk's sync is held back until both puts wait. The first of them fills a group by itself.
+TEST_F(PackChunkStoreTest, CallsNothingStoredBetweenTwoPutsOfOneChunk) {
+  const auto first = chunk();
+  const auto twice = chunk(32u << 20);
+  std::promise<Result<PutDone>> outcomes[3];
+  const auto put_as = [&](std::size_t i, const std::shared_ptr<const Bytes>& sealed) {
+    store_->put(id_of(*sealed), sealed, [&, i](Result<PutDone> done) {
+      // Room again, and a sync that does not end, before the next group is looked at.
+      if (i == 1) {
+        record_.is_disk_full = false;
+        record_.hold_syncs = true;
+      }
+      outcomes[i].set_value(std::move(done));
+    });
+  };
+  record_.hold_syncs = true;
+  int before = record_.syncs;
+  put_as(0, first);
+  ASSERT_TRUE(testing::eventually([&] { return record_.syncs > before; }));
+  put_as(1, twice);
+  put_as(2, twice);
+  record_.is_disk_full = true;
+  before = record_.syncs;
+  record_.hold_syncs = false;
+  EXPECT_TRUE(outcomes[0].get_future().get());
+  const auto refused = outcomes[1].get_future().get();
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ENOSPC);
+  ASSERT_TRUE(testing::eventually([&] { return record_.syncs > before; }));
+  EXPECT_FALSE(store_->find(id_of(*twice))->stored) << "its bytes are written and not synced";
+  record_.hold_syncs = false;
+  EXPECT_TRUE(outcomes[2].get_future().get());
+  EXPECT_TRUE(store_->find(id_of(*twice))->stored);
+}
+
+// Claim: an index that cannot be written, with a chunk waiting to be removed, costs the puts of that time, and not all
+// until a restart.
+TEST_F(PackChunkStoreTest, GoesOnAfterTheIndexCouldNotBeWritten) {
+  const auto damaged = chunk();
+  ASSERT_TRUE(put(damaged));
+  const std::string packs = (dir_ / "packs").string();
+  ASSERT_TRUE((*disk_.open(packs + "/00000001.pack", os::Open::write))->write_at(as_bytes("rot"), 200));
+  auto index = db::Database::open(packs + "/index.db", {.sync = db::Sync::normal});
+  ASSERT_TRUE(index);
+  ASSERT_TRUE(index->execute("CREATE TRIGGER full BEFORE INSERT ON removals BEGIN SELECT RAISE(ABORT, 'full'); END"));
+  EXPECT_FALSE(store_->examine(id_of(*damaged)));
+  EXPECT_FALSE(store_->find(id_of(*damaged))->stored) << "its removal waits";
+  EXPECT_FALSE(put(chunk()));
+  ASSERT_TRUE(index->execute("DROP TRIGGER full"));
+  EXPECT_TRUE(put(chunk()));
+  EXPECT_TRUE(put(damaged));
+  EXPECT_EQ(*store_->read(id_of(*damaged)), *damaged);
 }
 
 TEST_F(PackChunkStoreTest, FinishesWhatIsQueuedWhenItIsClosedAndTakesNoMore) {
