@@ -101,10 +101,10 @@ void LocalVault::move_content_to_server() {
   const Result<std::vector<ChunkRow>> owed = tree_->owed_chunks(1'000'000, [](ChunkKey) { return false; });
   COFFER_CHECK(owed.has_value());
   for (const ChunkRow& chunk : *owed) {
-    Result<Bytes> sealed = spool_->get(chunk.id);
+    const Result<std::shared_ptr<const Bytes>> sealed = spool_->get(chunk.id);
     COFFER_CHECK(sealed.has_value());
     const MutexLock lock(mutex_);
-    moved_.emplace(chunk.id, *std::move(sealed));
+    moved_.emplace(chunk.id, **sealed);
   }
   for (const ChunkRow& chunk : *owed) {
     COFFER_CHECK(tree_->chunks_stored(std::span(&chunk.key, 1)).has_value());
