@@ -162,19 +162,20 @@ void RedoLog::discard() {
   record_.assign(kHeaderBytes, std::byte{0});
 }
 
-Result<void> RedoLog::replay(std::uint64_t generation, const Run& run) {
+Result<void> RedoLog::replay(std::uint32_t count_max, const Run& run) {
   COFFER_TRY(const std::uint64_t file_bytes, file_->size());
   Bytes log(std::min(file_bytes, kLogBytesMax));
   COFFER_TRY(const std::size_t read, file_->read_at(log, 0));
   log.resize(read);
   std::vector<std::string_view> known;
   ByteView rest = log;
-  for (std::uint32_t index = 0;; ++index) {
+  for (std::uint32_t index = 0; index < count_max; ++index) {
     const std::optional<Record> record = record_at(rest);
-    if (!record || record->generation != generation || record->index != index) return {};
+    if (!record || record->generation != generation_ || record->index != index) return {};
     COFFER_DO(run_operation(record->payload, known, run));
     rest = rest.subspan(kHeaderBytes + record->payload.size());
   }
+  return {};
 }
 
 }  // namespace coffer::meta

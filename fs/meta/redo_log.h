@@ -3,9 +3,9 @@
 // Many operations share one transaction of the tree, because a commit for each costs more than all else that a small
 // file costs. An operation is answered once its record is here: kill -9 then loses nothing of it, since the next
 // Tree::open() runs the statements again. The file is never synced: like SQLite's own journal with synchronous=NORMAL
-// it survives the process, not a power cut. Every transaction of SQLite, also one of a single operation, begins a new
-// generation, which the row `state` holds: records of another one are left over from before, or build on a transaction
-// that a power cut took, and are not run.
+// it survives the process, not a power cut. Every transaction of SQLite that changes the tree, also one of a single
+// operation, begins a new generation, which the row `state` holds: records of another one are left over from before, or
+// build on a transaction that a power cut took, and are not run.
 //
 //     at    bytes  field
 //     0     4      CFRO
@@ -52,7 +52,8 @@ class RedoLog {
   std::uint64_t generation() const { return generation_; }
   /// Another operation of the usual size fits.
   bool has_room() const;
-  bool is_empty() const { return index_ == 0; }
+  /// Operations of this generation that were appended.
+  std::uint32_t count() const { return index_; }
 
   /// One more statement of the operation under way. `sql` is a literal.
   template <class... Args>
@@ -65,8 +66,9 @@ class RedoLog {
   /// The operation under way is forgotten.
   void discard();
 
-  /// Runs the statements of all operations of `generation`, up to the first record that is not one.
-  Result<void> replay(std::uint64_t generation, const Run& run);
+  /// Runs the statements of the operations of this generation, up to the first record that is not one, and of
+  /// `count_max` at most: a record whose append() failed may be in the file all the same.
+  Result<void> replay(std::uint32_t count_max, const Run& run);
 
  private:
   explicit RedoLog(std::unique_ptr<os::File> file);

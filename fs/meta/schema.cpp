@@ -156,8 +156,11 @@ CREATE TABLE pinned (seq INTEGER PRIMARY KEY, hash BLOB NOT NULL);
 INSERT INTO pinned SELECT head_seq, head_hash FROM state WHERE head_seq > 0;
 )sql";
 
+// What a commit changes that shall change nothing.
+constexpr const char* kTouched = "ALTER TABLE state ADD COLUMN touched INTEGER NOT NULL DEFAULT 0";
+
 }  // namespace
 
-Result<void> migrate(db::Database& database) { return database.migrate({kVersion1, kVersion2, kPins}); }
+Result<void> migrate(db::Database& database) { return database.migrate({kVersion1, kVersion2, kPins, kTouched}); }
 
 }  // namespace coffer::meta

@@ -51,19 +51,6 @@ Result<void> Store::load() {
   });
 }
 
-Result<void> Store::power_safe() {
-  COFFER_DO(transactions_.settle());
-  // In WAL mode a commit with synchronous=FULL syncs the journal, and with it all commits before; what is no longer in
-  // the journal was synced when it was moved into the database. A commit that changes no page syncs nothing, and SQLite
-  // leaves a page alone when a row is given the values that it has: this one gives the redo log a new generation.
-  COFFER_DO(connection_.database().execute("PRAGMA synchronous=FULL"));
-  Result<void> synced = transactions_.begin(Sharing::alone);
-  if (synced) synced = transactions_.commit();
-  if (!synced) transactions_.roll_back();
-  COFFER_DO(connection_.database().execute("PRAGMA synchronous=NORMAL"));
-  return synced;
-}
-
 Result<void> Store::commit(const Counters& before) {
   if (counters_ != before) {
     COFFER_DO(connection_.run(

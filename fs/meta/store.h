@@ -137,8 +137,6 @@ class Store {
   Result<void> set_verified(std::span<const object::ChunkId> chunks, std::int64_t when_ns);
   Result<std::optional<std::int64_t>> verified_since(InodeId inode);
   Result<void> forget_verified(const object::ChunkId& chunk);
-  /// Outside of transact().
-  Result<void> power_safe();
 
  private:
   friend class Drafting;

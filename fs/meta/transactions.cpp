@@ -2,6 +2,7 @@
 
 #include <array>
 #include <bit>
+#include <limits>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -58,50 +59,52 @@ Result<void> set_generation(Connection& connection, std::uint64_t generation) {
   return connection.run("UPDATE state SET redo = ?", generation);
 }
 
+Error undone() { return {Fault::local_io, 0, "SQLite undid the transaction at a failure within it"}; }
+
 }  // namespace
 
 Result<void> Transactions::recover() {
   if (!log_) return {};
   COFFER_TRY(const std::uint64_t generation, generation_in(connection_));
   log_->begin(generation);
-  COFFER_DO(open_from_log());
+  COFFER_DO(open_from_log(std::numeric_limits<std::uint32_t>::max()));
   return settle();
 }
 
 // The transaction of the log's generation, as far as the log knows it.
-Result<void> Transactions::open_from_log() {
+Result<void> Transactions::open_from_log(std::uint32_t count_max) {
   connection_.log_to(nullptr);
+  is_open_ = true;
+  is_whole_ = false;
   if (connection_.database().is_in_transaction()) (void)connection_.run("ROLLBACK");
-  is_open_ = false;
+  if (ghost_) (void)touch();
   COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
   Replay replay(connection_.database());
   Result<void> replayed = log_->replay(
-      log_->generation(),
-      [&](std::string_view sql, std::span<const RedoLog::Value> values) { return replay.run(sql, values); });
+      count_max, [&](std::string_view sql, std::span<const RedoLog::Value> values) { return replay.run(sql, values); });
   if (!replayed) {
     (void)connection_.run("ROLLBACK");
+    log::error("tree_not_readable", {{"why", replayed.error().what}});
     return std::move(replayed).error().in("the tree's last changes");
   }
   if (replay.count() > 0) log::info("tree_redone", {{"statements", replay.count()}});
-  is_open_ = true;
-  broken_.reset();
+  is_whole_ = true;
   return {};
 }
 
-Result<void> Transactions::readable() {
-  if (!broken_) return {};
-  Result<void> opened = open_from_log();
-  if (!opened) broken_ = opened.error();
-  return opened;
-}
+bool Transactions::is_undone() const { return is_open_ && !(is_whole_ && connection_.database().is_in_transaction()); }
+
+Result<void> Transactions::readable() { return is_undone() ? reopen() : Result<void>(); }
 
 Result<void> Transactions::begin(Sharing sharing) {
   COFFER_DO(readable());
+  COFFER_DO(lay_ghost());
   current_ = log_ ? sharing : Sharing::alone;
   if (current_ == Sharing::alone || !log_->has_room()) COFFER_DO(settle());
   if (current_ == Sharing::alone) return connection_.run("BEGIN IMMEDIATE");
   if (!is_open_) COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
   is_open_ = true;
+  is_whole_ = true;
   COFFER_DO(connection_.run("SAVEPOINT operation"));
   connection_.log_to(log_.get());
   return {};
@@ -109,19 +112,32 @@ Result<void> Transactions::begin(Sharing sharing) {
 
 Result<void> Transactions::commit() {
   if (current_ == Sharing::shared) return commit_shared();
-  if (!log_) return connection_.run("COMMIT");
-  // What is logged from now on builds on this transaction. A power cut may take it and leave the log.
+  return log_ ? commit_as_next() : connection_.run("COMMIT");
+}
+
+// What is logged from now on builds on this transaction. A power cut may take it and leave the log.
+Result<void> Transactions::commit_as_next() {
+  if (!connection_.database().is_in_transaction()) return undone();
   const std::uint64_t next = new_generation();
   COFFER_DO(set_generation(connection_, next));
-  COFFER_DO(connection_.run("COMMIT"));
+  if (Result<void> committed = connection_.run("COMMIT"); !committed) {
+    ghost_ = committed.error();
+    return committed;
+  }
+  ghost_.reset();
   log_->begin(next);
   return {};
 }
 
 Result<void> Transactions::commit_shared() {
   connection_.log_to(nullptr);
+  if (!connection_.database().is_in_transaction()) return undone();
   COFFER_TRY(const bool is_logged, log_->append());
-  if (is_logged) return connection_.run("RELEASE operation");
+  if (is_logged) {
+    // It is done, whatever SQLite says: whoever reads the log runs it.
+    if (!connection_.run("RELEASE operation")) (void)reopen();
+    return {};
+  }
   // Too large for the log: SQLite commits it, and with it all that is open.
   COFFER_DO(connection_.run("RELEASE operation"));
   return settle();
@@ -131,33 +147,60 @@ void Transactions::roll_back() {
   if (current_ == Sharing::alone) {
     // Some failures, such as a full disk, make SQLite roll back by itself; it then says that nothing is to be undone.
     (void)connection_.run("ROLLBACK");
+    if (ghost_) (void)touch();
     return;
   }
   connection_.log_to(nullptr);
   log_->discard();
   if (connection_.run("ROLLBACK TO operation") && connection_.run("RELEASE operation")) return;
-  // SQLite undid all operations that are open, not this one alone.
-  if (Result<void> opened = open_from_log(); !opened) {
-    log::error("tree_not_readable", {{"why", opened.error().what}});
-    broken_ = opened.error();
-  }
+  (void)reopen();  // SQLite undid all operations that are open, not this one alone.
 }
 
 Result<void> Transactions::settle() {
   if (!is_open_) return {};
-  const std::uint64_t next = new_generation();
-  Result<void> committed = set_generation(connection_, next);
-  if (committed) committed = connection_.run("COMMIT");
+  COFFER_DO(readable());
+  Result<void> committed = commit_as_next();
   if (committed) {
     is_open_ = false;
-    log_->begin(next);
-    return {};
-  }
-  if (Result<void> opened = open_from_log(); !opened) {
-    log::error("tree_not_readable", {{"why", opened.error().what}});
-    broken_ = opened.error();
+  } else {
+    (void)reopen();
   }
   return committed;
+}
+
+Result<void> Transactions::power_safe() {
+  COFFER_DO(settle());
+  // In WAL mode a commit with synchronous=FULL syncs the journal, and with it all commits before; what is no longer in
+  // the journal was synced when it was moved into the database. A commit that changes no page syncs nothing, and SQLite
+  // leaves a page alone when a row is given the values that it has.
+  COFFER_DO(connection_.database().execute("PRAGMA synchronous=FULL"));
+  Result<void> synced = touch();
+  COFFER_DO(connection_.database().execute("PRAGMA synchronous=NORMAL"));
+  return synced;
+}
+
+// A commit that changes nothing, the generation included: as a ghost it does no harm, and the one before it is gone.
+// Outside of a transaction.
+Result<void> Transactions::touch() {
+  COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
+  Result<void> done = connection_.run("UPDATE state SET touched = touched + 1");
+  if (done) done = connection_.run("COMMIT");
+  if (done) {
+    ghost_.reset();
+  } else if (connection_.database().is_in_transaction()) {
+    (void)connection_.run("ROLLBACK");
+  }
+  return done;
+}
+
+Result<void> Transactions::lay_ghost() {
+  if (!ghost_) return {};
+  if (is_open_) {
+    COFFER_DO(reopen());
+  } else {
+    (void)touch();
+  }
+  return ghost_ ? Result<void>(*ghost_) : Result<void>();
 }
 
 }  // namespace coffer::meta

@@ -3,13 +3,21 @@
 //     closed ── begin(shared) ──▶ open ── settle() ──▶ closed          a transaction of SQLite is under way while open
 //                                  │ a failure made SQLite roll all of it back
 //                                  ▼
-//                                open again, from the log; or broken, until a later call can do it
+//                                undone ── the next call ──▶ open again, from the log; or undone still
+//
+// SQLite rolls back at any failure of the disk (sqlite3.c, vdbeHalt), one to read a page for a SELECT among them, and
+// tells by is_in_transaction() alone. What ran then would be a transaction of its own, so every call looks first.
 //
 // Each operation within is a savepoint, so that one that fails leaves the others. begin(alone) settles first: what
 // reads much, or takes long, is a transaction of its own, and others may read the tree beside it meanwhile.
+//
+// A commit that failed may lie whole in SQLite's journal, where this process takes it for undone and a process that
+// starts after a kill would find it: a ghost. What is logged meanwhile is not made for the state that it leaves. So
+// after a failed commit nothing is answered before another one, which changes nothing, was written in its place.
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -41,6 +49,8 @@ class Transactions {
 
   /// SQLite commits what is open. After a failure it is still open, and known from the log.
   Result<void> settle();
+  /// settle(), and no power cut takes what was answered. Outside of an operation.
+  Result<void> power_safe();
   /// What the connection reads is what was answered. Fails while that cannot be had.
   Result<void> readable();
   /// Only the writer's connection sees all that was answered. From any thread.
@@ -48,13 +58,19 @@ class Transactions {
 
  private:
   Result<void> commit_shared();
-  Result<void> open_from_log();
+  Result<void> commit_as_next();
+  Result<void> touch();
+  Result<void> lay_ghost();
+  Result<void> open_from_log(std::uint32_t count_max);
+  Result<void> reopen() { return open_from_log(log_->count()); }
+  bool is_undone() const;
 
   Connection& connection_;
   std::unique_ptr<RedoLog> log_;
   Sharing current_ = Sharing::alone;
-  std::atomic<bool> is_open_ = false;
-  std::optional<Error> broken_;
+  std::atomic<bool> is_open_ = false;  ///< Also while undone: what was answered is then in the log alone.
+  bool is_whole_ = true;               ///< False while what SQLite has open may be a part of it.
+  std::optional<Error> ghost_;         ///< Why the commit failed.
 };
 
 }  // namespace coffer::meta

@@ -386,7 +386,7 @@ Result<void> Tree::forget_verified(const object::ChunkId& chunk) {
   return impl_->write([&](Store& store) { return store.forget_verified(chunk); });
 }
 Result<void> Tree::power_safe() {
-  return impl_->with_store([](Store& store) { return store.power_safe(); });
+  return impl_->with_store([](Store& store) { return store.transactions().power_safe(); });
 }
 
 }  // namespace coffer::meta

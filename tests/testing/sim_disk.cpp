@@ -140,13 +140,19 @@ Result<void> SimDisk::State::sync(SimNode& node, std::uint64_t of_epoch) {
 Result<void> SimDisk::State::change(SimNode& node, SimChange what, std::uint64_t of_epoch) {
   COFFER_TRY(const bool is_on, count(of_epoch));
   node.change(std::move(what));
-  return is_on ? Result<void>() : power_is_off();
+  return is_on ? said_of_change() : power_is_off();
 }
 
 Result<void> SimDisk::State::change(SimNode& node, SimNameChange what, std::uint64_t of_epoch) {
   COFFER_TRY(const bool is_on, count(of_epoch));
   node.change(std::move(what));
-  return is_on ? Result<void>() : power_is_off();
+  return is_on ? said_of_change() : power_is_off();
+}
+
+Result<void> SimDisk::State::said_of_change() {
+  if (++changes != fail_change_at) return {};
+  change_failed = true;
+  return os_error(EIO, "write");
 }
 
 Result<std::pair<SimNodePtr, std::string>> SimDisk::State::folder_of(const std::string& path) {
@@ -197,8 +203,8 @@ void SimDisk::State::restart() {
   if (is_off) root->lose_power(random);
   is_off = false;
   ++epoch;
-  calls = cut_at = syncs = fail_sync_at = 0;
-  sync_failed = false;
+  calls = cut_at = syncs = fail_sync_at = changes = fail_change_at = 0;
+  sync_failed = change_failed = false;
   locks.clear();
 }
 
@@ -291,6 +297,16 @@ void SimDisk::fail_sync(std::uint64_t sync) {
 bool SimDisk::sync_has_failed() const {
   const MutexLock lock(state_->mutex);
   return state_->sync_failed;
+}
+
+void SimDisk::fail_change(std::uint64_t change) {
+  const MutexLock lock(state_->mutex);
+  state_->fail_change_at = change == 0 ? 0 : state_->changes + change;
+}
+
+bool SimDisk::change_has_failed() const {
+  const MutexLock lock(state_->mutex);
+  return state_->change_failed;
 }
 
 void SimDisk::restart() {

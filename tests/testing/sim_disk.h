@@ -37,6 +37,9 @@ class SimDisk : public os::Disk {
   /// The `sync`-th sync of a file or folder from now fails with EIO, others succeed. 0: none.
   void fail_sync(std::uint64_t sync);
   bool sync_has_failed() const;
+  /// The `change`-th change of a file or folder from now is done and says EIO all the same, others succeed. 0: none.
+  void fail_change(std::uint64_t change);
+  bool change_has_failed() const;
   /// All processes are gone. Without a power cut the page cache is still there, and so is all that was written.
   void restart();
 

@@ -74,6 +74,8 @@ class SimDisk::State {
   Result<void> sync(SimNode& node, std::uint64_t of_epoch) REQUIRES(mutex);
   Result<void> change(SimNode& node, SimChange what, std::uint64_t of_epoch) REQUIRES(mutex);
   Result<void> change(SimNode& node, SimNameChange what, std::uint64_t of_epoch) REQUIRES(mutex);
+  /// What is said of a change that was done.
+  Result<void> said_of_change() REQUIRES(mutex);
   /// Its folder and its last name; ENOENT where the folder is not there.
   Result<std::pair<SimNodePtr, std::string>> folder_of(const std::string& path) REQUIRES(mutex);
   Result<SimNodePtr> find(const std::string& path) REQUIRES(mutex);
@@ -93,6 +95,9 @@ class SimDisk::State {
   std::uint64_t syncs GUARDED_BY(mutex) = 0;
   std::uint64_t fail_sync_at GUARDED_BY(mutex) = 0;
   bool sync_failed GUARDED_BY(mutex) = false;
+  std::uint64_t changes GUARDED_BY(mutex) = 0;
+  std::uint64_t fail_change_at GUARDED_BY(mutex) = 0;
+  bool change_failed GUARDED_BY(mutex) = false;
   std::set<std::string> locks GUARDED_BY(mutex);
 };
 
