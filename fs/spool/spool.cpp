@@ -34,10 +34,15 @@ Result<std::uint64_t> default_bytes_max(os::Disk& disk, const std::string& folde
 
 /// What lies in the packs, and in what order it was last used.
 ///
-/// A chunk is `arriving` while it is appended and `leaving` while it is removed, both without the lock. Others act
-/// as if it were absent, but do not append or remove it themselves: packs must not see the two out of order.
+///     arriving ─▶ here ─▶ evicted, unnamed ─ settled ─▶ removing ─▶ gone
+///                  ▲         │
+///                  └─ owe() ─┘ of an evicted one
+///
+/// A chunk is `arriving` while it is appended and `removing` while it is removed, both without the lock. In every stage
+/// but `here` others act as if it were absent, but do not append or remove it themselves: packs must not see the two
+/// out of order.
 struct Spool::State {
-  enum class Stage { arriving, here, leaving };
+  enum class Stage { arriving, here, evicted, unnamed, removing };
   using Order = std::list<object::ChunkId>;
   struct Entry {
     std::uint32_t bytes;
@@ -45,6 +50,15 @@ struct Spool::State {
     Stage stage;
     Order::iterator place;
     std::shared_ptr<const Bytes> fresh;  // Of those that were put last: they are sent next.
+    std::uint64_t ticket = 0;            // Of the last Leaving.
+
+    bool is_leaving() const { return stage != Stage::arriving && stage != Stage::here; }
+  };
+  /// A chunk that was marked to go. Void where it was brought back since, even if it was marked again: what that waits
+  /// for is another settle().
+  struct Leaving {
+    object::ChunkId id;
+    std::uint64_t ticket;
   };
 
   State(os::Disk& its_disk, std::string its_folder, const SpoolOptions& its_options,
@@ -59,24 +73,29 @@ struct Spool::State {
   mutable Mutex mutex;
   Condition room;
   std::unordered_map<object::ChunkId, Entry> entries GUARDED_BY(mutex);
-  Order last_used GUARDED_BY(mutex);                       // Latest first.
-  std::uint64_t used GUARDED_BY(mutex) = 0;                // Of all entries but those that leave.
-  std::uint64_t owed GUARDED_BY(mutex) = 0;                // Of those that are owed.
-  std::vector<object::ChunkId> unnamed GUARDED_BY(mutex);  // They leave with the next settle().
+  Order last_used GUARDED_BY(mutex);               // Latest first.
+  std::uint64_t used GUARDED_BY(mutex) = 0;        // Of all entries but those that leave.
+  std::uint64_t owed GUARDED_BY(mutex) = 0;        // Of those that are owed.
+  std::vector<Leaving> unnamed GUARDED_BY(mutex);  // They leave with the next settle().
   std::uint64_t unnamed_bytes GUARDED_BY(mutex) = 0;
+  std::uint64_t tickets GUARDED_BY(mutex) = 0;
   std::deque<object::ChunkId> fresh GUARDED_BY(mutex);  // In the order they were put; some are sent already.
   std::uint64_t fresh_bytes GUARDED_BY(mutex) = 0;
 
   void add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) REQUIRES(mutex);
   void erase(const object::ChunkId& id) REQUIRES(mutex);
-  void mark_leaving(Entry& entry) REQUIRES(mutex);
+  Leaving mark_leaving(const object::ChunkId& id, Entry& entry, Stage stage) REQUIRES(mutex);
   void remember(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed) REQUIRES(mutex);
   void forget(Entry& entry) REQUIRES(mutex);
-  std::vector<object::ChunkId> choose_leaving(std::uint64_t used_max) REQUIRES(mutex);
-  Result<void> remove(const std::vector<object::ChunkId>& leaving) EXCLUDES(mutex);
+  std::vector<Leaving> choose_leaving(std::uint64_t used_max) REQUIRES(mutex);
+  bool begin_removal(const Leaving& leaving) EXCLUDES(mutex);
+  Result<void> remove(const std::vector<Leaving>& leaving) EXCLUDES(mutex);
   Result<void> make_safe() EXCLUDES(mutex);
   Result<void> settle() EXCLUDES(mutex);
-  Result<void> remove_settled(std::vector<object::ChunkId> leaving) EXCLUDES(mutex);
+  Result<void> remove_settled(const std::vector<Leaving>& leaving) EXCLUDES(mutex);
+  void tell_if_failed(const Result<void>& result) const EXCLUDES(mutex) {
+    if (!result && options.on_failure) options.on_failure(result.error());
+  }
   Result<void> evict_down_to(std::uint64_t used_max) EXCLUDES(mutex);
   Result<bool> reserve(const object::ChunkId& id, std::uint32_t bytes, bool is_owed) EXCLUDES(mutex);
   Result<void> append(const object::ChunkId& id, ByteView sealed) EXCLUDES(mutex);
@@ -88,7 +107,7 @@ struct Spool::State {
 
 void Spool::State::add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) {
   last_used.push_front(id);
-  entries.insert_or_assign(id, Entry{bytes, is_owed, stage, last_used.begin(), nullptr});
+  entries.insert_or_assign(id, Entry{bytes, is_owed, stage, last_used.begin(), nullptr, 0});
   used += bytes;
   if (is_owed) owed += bytes;
 }
@@ -96,17 +115,19 @@ void Spool::State::add(const object::ChunkId& id, std::uint32_t bytes, bool is_o
 void Spool::State::erase(const object::ChunkId& id) {
   const auto found = entries.find(id);
   if (found == entries.end()) return;
-  if (found->second.stage != Stage::leaving) mark_leaving(found->second);
+  if (!found->second.is_leaving()) mark_leaving(id, found->second, Stage::removing);
   last_used.erase(found->second.place);
   entries.erase(found);
 }
 
-void Spool::State::mark_leaving(Entry& entry) {
-  entry.stage = Stage::leaving;
+Spool::State::Leaving Spool::State::mark_leaving(const object::ChunkId& id, Entry& entry, Stage stage) {
+  entry.stage = stage;
+  entry.ticket = ++tickets;
   forget(entry);
   used -= entry.bytes;
   if (entry.is_owed) owed -= entry.bytes;
   room.notify_all();
+  return {id, entry.ticket};
 }
 
 void Spool::State::remember(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed) {
@@ -128,73 +149,87 @@ void Spool::State::forget(Entry& entry) {
 }
 
 /// Marks cached chunks, the longest unused first, until at most `used_max` bytes are used.
-std::vector<object::ChunkId> Spool::State::choose_leaving(std::uint64_t used_max) {
-  std::vector<object::ChunkId> leaving;
+std::vector<Spool::State::Leaving> Spool::State::choose_leaving(std::uint64_t used_max) {
+  std::vector<Leaving> leaving;
   for (auto id = last_used.rbegin(); id != last_used.rend() && used > used_max; ++id) {
     Entry& entry = entries.at(*id);
     if (entry.is_owed || entry.stage != Stage::here) continue;
-    mark_leaving(entry);
-    leaving.push_back(*id);
+    leaving.push_back(mark_leaving(*id, entry, Stage::evicted));
   }
   return leaving;
 }
 
-Result<void> Spool::State::remove(const std::vector<object::ChunkId>& leaving) {
+/// False where it was brought back.
+bool Spool::State::begin_removal(const Leaving& leaving) {
+  const MutexLock lock(mutex);
+  const auto found = entries.find(leaving.id);
+  if (found == entries.end() || !found->second.is_leaving() || found->second.ticket != leaving.ticket) return false;
+  found->second.stage = Stage::removing;
+  return true;
+}
+
+Result<void> Spool::State::remove(const std::vector<Leaving>& leaving) {
   Result<void> first_failure;
-  for (const object::ChunkId& id : leaving) {
-    auto removed = packs->remove(id);
+  for (const Leaving& one : leaving) {
+    if (!begin_removal(one)) continue;
+    auto removed = packs->remove(one.id);
+    tell_if_failed(removed);
     if (!removed && first_failure) first_failure = std::move(removed);
     const MutexLock lock(mutex);
-    erase(id);
+    erase(one.id);
   }
   return first_failure;
 }
 
 /// Chunks before the tree that names them.
 Result<void> Spool::State::make_safe() {
-  COFFER_DO(packs->sync());
+  const Result<void> synced = packs->sync();
+  tell_if_failed(synced);
+  COFFER_DO(synced);
   return options.settle_tree ? options.settle_tree() : Result<void>();
 }
 
 /// make_safe(), and what the tree no longer names goes only after it.
 Result<void> Spool::State::settle() {
-  std::vector<object::ChunkId> leaving;
+  std::vector<Leaving> leaving;
   {
     const MutexLock lock(mutex);
     leaving.swap(unnamed);
     unnamed_bytes = 0;
   }
-  return remove_settled(std::move(leaving));
+  return remove_settled(leaving);
 }
 
 /// settle(), which takes these along.
-Result<void> Spool::State::remove_settled(std::vector<object::ChunkId> leaving) {
+Result<void> Spool::State::remove_settled(const std::vector<Leaving>& leaving) {
   const Result<void> settled = make_safe();
   if (settled) return remove(leaving);
   const MutexLock lock(mutex);
-  for (const object::ChunkId& id : leaving) {
-    unnamed.push_back(id);
-    unnamed_bytes += entries.at(id).bytes;
+  for (const Leaving& one : leaving) {
+    const auto found = entries.find(one.id);
+    if (found == entries.end() || !found->second.is_leaving() || found->second.ticket != one.ticket) continue;
+    unnamed.push_back(one);
+    unnamed_bytes += found->second.bytes;
   }
   return settled;
 }
 
 Result<void> Spool::State::evict_down_to(std::uint64_t used_max) {
-  std::vector<object::ChunkId> leaving;
+  std::vector<Leaving> leaving;
   {
     const MutexLock lock(mutex);
     leaving = choose_leaving(used_max);
   }
-  return leaving.empty() ? Result<void>() : remove_settled(std::move(leaving));
+  return leaving.empty() ? Result<void>() : remove_settled(leaving);
 }
 
 /// Makes an entry that is arriving, and room for it. False where there is nothing to append.
 Result<bool> Spool::State::reserve(const object::ChunkId& id, std::uint32_t bytes, bool is_owed) {
-  std::vector<object::ChunkId> leaving;
+  std::vector<Leaving> leaving;
   {
     const MutexLock lock(mutex);
     if (const auto found = entries.find(id); found != entries.end()) {
-      if (found->second.stage == Stage::leaving) return Error{Fault::full, 0, "the chunk is just being evicted"};
+      if (found->second.is_leaving()) return Error{Fault::full, 0, "the chunk is just being evicted"};
       return false;
     }
     if (owed + bytes > options.bytes_max) return Error{Fault::full, 0, "the spool is full of what is owed"};
@@ -206,7 +241,7 @@ Result<bool> Spool::State::reserve(const object::ChunkId& id, std::uint32_t byte
     }
   }
   if (leaving.empty()) return true;
-  if (auto removed = remove_settled(std::move(leaving)); !removed) {
+  if (auto removed = remove_settled(leaving); !removed) {
     log::warn("spool eviction failed", {{"error", removed.error().what}});
   }
   return true;
@@ -231,6 +266,7 @@ Result<void> Spool::State::keep(const object::ChunkId& id, ByteView sealed, bool
   COFFER_TRY(const bool is_new, reserve(id, bytes, is_owed));
   if (!is_new) return {};
   auto appended = append(id, sealed);
+  tell_if_failed(appended);
   const MutexLock lock(mutex);
   if (appended) {
     entries.at(id).stage = Stage::here;
@@ -276,8 +312,7 @@ Result<std::unique_ptr<Spool>> Spool::open(os::Disk& disk, const std::string& fo
     const MutexLock lock(state->mutex);
     state->add(chunk.id, chunk.bytes, standing == Standing::owed, State::Stage::here);
     if (standing != Standing::unknown) continue;
-    state->mark_leaving(state->entries.at(chunk.id));
-    state->unnamed.push_back(chunk.id);
+    state->unnamed.push_back(state->mark_leaving(chunk.id, state->entries.at(chunk.id), State::Stage::unnamed));
     is_any_unnamed = true;
   }
   // What a killed process told the tree may not be on the disk either.
@@ -331,9 +366,15 @@ bool Spool::contains(const object::ChunkId& id) const {
 void Spool::owe(const object::ChunkId& id) {
   const MutexLock lock(state_->mutex);
   const auto found = state_->entries.find(id);
-  if (found == state_->entries.end() || found->second.stage == State::Stage::leaving || found->second.is_owed) return;
-  found->second.is_owed = true;
-  state_->owed += found->second.bytes;
+  if (found == state_->entries.end()) return;
+  State::Entry& entry = found->second;
+  if (entry.stage == State::Stage::evicted) {  // Its bytes are still there, and may be the last ones.
+    entry.stage = State::Stage::here;
+    state_->used += entry.bytes;
+  }
+  if (entry.is_leaving() || entry.is_owed) return;
+  entry.is_owed = true;
+  state_->owed += entry.bytes;
 }
 
 void Spool::release(const object::ChunkId& id) {
@@ -342,18 +383,19 @@ void Spool::release(const object::ChunkId& id) {
   if (found == state_->entries.end() || !found->second.is_owed) return;
   found->second.is_owed = false;
   state_->forget(found->second);
-  if (found->second.stage != State::Stage::leaving) state_->owed -= found->second.bytes;
+  if (!found->second.is_leaving()) state_->owed -= found->second.bytes;
   state_->room.notify_all();
 }
 
 Result<void> Spool::drop(const object::ChunkId& id) {
+  std::vector<State::Leaving> leaving;
   {
     const MutexLock lock(state_->mutex);
     const auto found = state_->entries.find(id);
     if (found == state_->entries.end() || found->second.stage != State::Stage::here) return {};
-    state_->mark_leaving(found->second);
+    leaving.push_back(state_->mark_leaving(id, found->second, State::Stage::removing));
   }
-  return state_->remove({id});
+  return state_->remove(leaving);
 }
 
 Result<void> Spool::drop_unnamed(const object::ChunkId& id) {
@@ -361,8 +403,7 @@ Result<void> Spool::drop_unnamed(const object::ChunkId& id) {
     const MutexLock lock(state_->mutex);
     const auto found = state_->entries.find(id);
     if (found == state_->entries.end() || found->second.stage != State::Stage::here) return {};
-    state_->mark_leaving(found->second);
-    state_->unnamed.push_back(id);
+    state_->unnamed.push_back(state_->mark_leaving(id, found->second, State::Stage::unnamed));
     state_->unnamed_bytes += found->second.bytes;
     if (state_->unnamed_bytes < kUnnamedBytesMax && state_->unnamed.size() < kUnnamedCountMax) return {};
   }

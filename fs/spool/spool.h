@@ -30,6 +30,8 @@ struct SpoolOptions {
   /// Tree::power_safe(). Chunks go only after it: after a power cut the tree may be one that still names them. Called
   /// with no lock of the Spool held. Unset: they go at once.
   std::function<Result<void>()> settle_tree = nullptr;
+  /// Told when a chunk could not be written or removed, or the packs not be synced, whoever asked for it.
+  std::function<void(const Error&)> on_failure = nullptr;
 };
 
 /// 10 GiB, or a fifth of what is free on the disk of `folder` where that is less, but at least 256 MiB.
@@ -84,7 +86,8 @@ class Spool {
   Result<Bytes> get_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes);
   bool contains(const object::ChunkId& id) const;
 
-  /// The server has lost it: from now on it is kept whatever comes. Nothing where it is absent.
+  /// The server has lost it: from now on it is kept whatever comes, also where it was about to be evicted. Nothing
+  /// where it is absent.
   void owe(const object::ChunkId& id);
   /// The server has stored it: from now on it is cache. Nothing where it is absent.
   void release(const object::ChunkId& id);

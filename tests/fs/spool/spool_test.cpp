@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <thread>
 
@@ -26,7 +27,14 @@ class SpoolTest : public ::testing::Test {
   void open(std::uint64_t bytes_max) {
     spool_.reset();
     auto opened = Spool::open(os::real_disk(), folder_.path().string(),
-                              {.bytes_max = bytes_max, .pack_bytes_max = 1u << 18, .disk_bytes_spared = 0},
+                              {.bytes_max = bytes_max,
+                               .pack_bytes_max = 1u << 18,
+                               .disk_bytes_spared = 0,
+                               .settle_tree =
+                                   [this] {
+                                     const auto settle = settle_tree_;
+                                     return settle ? settle() : Result<void>();
+                                   }},
                               [this](const object::ChunkId& id) -> Result<Standing> {
                                 const auto found = standing_.find(id);
                                 return found == standing_.end() ? Standing::unknown : found->second;
@@ -58,6 +66,7 @@ class SpoolTest : public ::testing::Test {
                        random_,
                        {.codec = seal::Compression::Codec::none, .level = 0}};
   std::map<object::ChunkId, Standing> standing_;
+  std::function<Result<void>()> settle_tree_;
   std::unique_ptr<Spool> spool_;
 };
 
@@ -107,6 +116,57 @@ TEST_F(SpoolTest, MakesWhatItHoldsSafeWithoutRemovingAnything) {
   EXPECT_EQ(disk_bytes(), before) << "each fsync would pay for it";
   ASSERT_TRUE(spool_->clear());
   EXPECT_LT(disk_bytes(), before);
+}
+
+// Claim: a chunk that the server turns out to have lost while it is on its way out of the cache stays: it may be the
+// last copy. One that is on its way out for good, or was not lost, goes.
+TEST_F(SpoolTest, KeepsAChunkThatIsOwedAgainWhileItIsBeingEvicted) {
+  const seal::SealedChunk lost = put(50'000);
+  const seal::SealedChunk other = put(40'000);
+  const seal::SealedChunk unnamed = put(30'000);
+  release(lost);
+  release(other);
+  ASSERT_TRUE(spool_->drop_unnamed(unnamed.id()));
+  settle_tree_ = [&]() -> Result<void> {
+    spool_->owe(unnamed.id());
+    if (!spool_->contains(lost.id())) spool_->owe(lost.id());
+    return {};
+  };
+  ASSERT_TRUE(spool_->clear());
+  settle_tree_ = nullptr;
+  EXPECT_TRUE(has(lost));
+  EXPECT_FALSE(has(other));
+  EXPECT_FALSE(has(unnamed));
+  EXPECT_EQ(spool_->owed_bytes(), lost.bytes().size());
+  EXPECT_EQ(spool_->used_bytes(), lost.bytes().size());
+
+  // Stored and evicted once more, it goes.
+  release(lost);
+  ASSERT_TRUE(spool_->clear());
+  EXPECT_FALSE(has(lost));
+  EXPECT_EQ(spool_->used_bytes(), 0u);
+}
+
+// Claim: what was brought back and marked again leaves with the later settle(), not with the earlier.
+TEST_F(SpoolTest, DoesNotLetAnEarlierEvictionTakeWhatALaterOneWaitsToTake) {
+  const seal::SealedChunk chunk = put(50'000);
+  release(chunk);
+  bool was_there = false;
+  settle_tree_ = [&]() -> Result<void> {
+    if (spool_->contains(chunk.id())) return {};
+    settle_tree_ = nullptr;
+    spool_->owe(chunk.id());
+    return spool_->drop_unnamed(chunk.id());
+  };
+  ASSERT_TRUE(spool_->clear());
+  settle_tree_ = [&]() -> Result<void> {
+    settle_tree_ = nullptr;
+    was_there = !spool_->put(chunk).has_value();  // It says so of a chunk that is still on its way out.
+    return {};
+  };
+  ASSERT_TRUE(spool_->clear());
+  EXPECT_TRUE(was_there);
+  EXPECT_TRUE(spool_->put(chunk));
 }
 
 TEST_F(SpoolTest, KeepsWhatIsOwedAcrossARestart) {
