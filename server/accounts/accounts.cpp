@@ -58,13 +58,21 @@ Result<Client> Accounts::add_certificate(const std::string& client_name, const C
   return client;
 }
 
-Result<void> Accounts::revoke(const std::string& client_name) {
+Result<Revoked> Accounts::revoke(const std::string& client_name) {
   const MutexLock lock(state_->mutex);
   COFFER_TRY(db::Transaction transaction, db::Transaction::begin(state_->db));
-  COFFER_TRY(const Client client, state_->client_named(client_name));
-  COFFER_TRY(db::Statement set, state_->db.prepare("UPDATE client SET revoked_ns = ? WHERE id = ?"));
-  COFFER_DO(set.bind(1, state_->now_ns()).bind(2, client.id.bytes()).run());
-  return transaction.commit();
+  Revoked revoked;
+  // Whoever has the token could else come in under the name of a client that was just shut out.
+  COFFER_TRY(revoked.invitation, state_->end_invitation(client_name));
+  const Result<Client> client = state_->client_named(client_name);
+  if (!client && (client.error().fault != Fault::refused || !revoked.invitation)) return client.error();
+  if (client) {
+    COFFER_TRY(db::Statement set, state_->db.prepare("UPDATE client SET revoked_ns = ? WHERE id = ?"));
+    COFFER_DO(set.bind(1, state_->now_ns()).bind(2, client->id.bytes()).run());
+    revoked.client = true;
+  }
+  COFFER_DO(transaction.commit());
+  return revoked;
 }
 
 Result<void> Accounts::grant(const std::string& client_name, const std::string& vault_name, bool read_only) {

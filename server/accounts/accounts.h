@@ -49,11 +49,14 @@ class Accounts {
   /// Registers the certificate that replaces `old_fingerprint`.
   Result<void> renew(const crypto::Digest& old_fingerprint, const Certificate& certificate);
 
-  Result<void> revoke(const std::string& client_name);
+  /// Ends the client of the name, and the invitation of a client of the name. Refused where there is neither.
+  Result<Revoked> revoke(const std::string& client_name);
   Result<void> grant(const std::string& client_name, const std::string& vault_name, bool read_only);
 
   /// Those that were not revoked come first, each group by name.
   Result<std::vector<Client>> clients();
+  /// Those that can still be used, by the client's name.
+  Result<std::vector<OpenInvitation>> open_invitations();
   Result<std::vector<Vault>> vaults();
   Result<Vault> vault_named(const std::string& name);
   /// None for a client that was revoked or never was.

@@ -53,9 +53,7 @@ Result<InvitationSecret> Accounts::invite(const Offer& offer, std::chrono::secon
   const MutexLock lock(state_->mutex);
   COFFER_TRY(db::Transaction transaction, db::Transaction::begin(state_->db));
   COFFER_DO(state_->check_offer(offer));
-  COFFER_TRY(db::Statement drop,
-             state_->db.prepare("DELETE FROM invitation WHERE client_name = ? AND used_ns IS NULL"));
-  COFFER_DO(drop.bind(1, offer.client_name).run());
+  COFFER_DO(state_->end_invitation(offer.client_name));
 
   InvitationSecret secret;
   state_->random.fill(secret);
@@ -87,6 +85,15 @@ Result<Client> Accounts::enroll(ByteView secret, const object::ClientId& id, con
   COFFER_DO(use.bind(1, state_->now_ns()).bind(2, ByteView(invitation.secret_hash)).run());
   COFFER_DO(transaction.commit());
   return client;
+}
+
+Result<bool> Accounts::State::end_invitation(const std::string& client_name) {
+  COFFER_TRY(db::Statement open, db.prepare("SELECT 1 FROM invitation WHERE client_name = ? AND used_ns IS NULL AND "
+                                            "expires_ns > ?"));
+  COFFER_TRY(const bool was_open, open.bind(1, client_name).bind(2, now_ns()).step());
+  COFFER_TRY(db::Statement drop, db.prepare("DELETE FROM invitation WHERE client_name = ? AND used_ns IS NULL"));
+  COFFER_DO(drop.bind(1, client_name).run());
+  return was_open;
 }
 
 Result<void> Accounts::State::check_offer(const Offer& offer) {

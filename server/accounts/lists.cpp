@@ -40,6 +40,24 @@ Result<std::vector<Client>> Accounts::clients() {
   }
 }
 
+Result<std::vector<OpenInvitation>> Accounts::open_invitations() {
+  const MutexLock lock(state_->mutex);
+  COFFER_TRY(db::Statement open, state_->db.prepare("SELECT client_name, name, read_only, expires_ns FROM invitation "
+                                                    "LEFT JOIN vault ON vault.id = vault WHERE used_ns IS NULL "
+                                                    "AND expires_ns > ? ORDER BY client_name"));
+  open.bind(1, state_->now_ns());
+  std::vector<OpenInvitation> invitations;
+  for (;;) {
+    COFFER_TRY(const bool more, open.step());
+    if (!more) return invitations;
+    OpenInvitation invitation{.client_name = std::string(open.text(0)),
+                              .vault_name = open.is_null(1) ? std::string() : std::string(open.text(1)),
+                              .read_only = open.integer(2) != 0,
+                              .expires_ns = open.integer(3)};
+    invitations.push_back(std::move(invitation));
+  }
+}
+
 Result<std::vector<Vault>> Accounts::vaults() {
   const MutexLock lock(state_->mutex);
   COFFER_TRY(db::Statement all,

@@ -48,6 +48,20 @@ struct Offer {
   std::uint64_t quota_bytes = 0;         ///< Of the new vault.
 };
 
+/// An invitation that can still be used.
+struct OpenInvitation {
+  std::string client_name;
+  std::string vault_name;  ///< Empty: a new one with the client's name.
+  bool read_only = false;
+  std::int64_t expires_ns = 0;
+};
+
+/// What revoking a name has ended.
+struct Revoked {
+  bool client = false;
+  bool invitation = false;
+};
+
 /// Names of clients and vaults: 1 to 64 letters, digits, '.', '_' and '-', the first a letter or digit, so that
 /// they can be typed in any shell. Fault::refused says what is wrong.
 Result<void> check_name(std::string_view name);

@@ -25,6 +25,8 @@ struct Accounts::State {
   Result<Vault> vault_named(const std::string& name) REQUIRES(mutex);
   /// Refused unless the offer can be made good: names are free, the vault is there.
   Result<void> check_offer(const Offer& offer) REQUIRES(mutex);
+  /// Drops the unused invitation of the name; true if it could still have been used.
+  Result<bool> end_invitation(const std::string& client_name) REQUIRES(mutex);
   Result<Client> make_client(const Offer& offer, const object::ClientId& id, const Certificate& certificate)
       REQUIRES(mutex);
   Result<void> put_grant(const object::ClientId& client, const object::VaultId& vault, bool read_only) REQUIRES(mutex);

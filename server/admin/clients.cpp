@@ -37,24 +37,43 @@ std::vector<std::string> to_row(const accounts::Client& client) {
   return {client.name, client.id.hex(), state, vaults};
 }
 
+json to_json(const accounts::OpenInvitation& invitation) {
+  json vault = nullptr;
+  if (!invitation.vault_name.empty()) vault = invitation.vault_name;
+  return {{"name", invitation.client_name},
+          {"vault", std::move(vault)},
+          {"read_only", invitation.read_only},
+          {"expires", format_time(invitation.expires_ns)}};
+}
+
+std::vector<std::string> to_row(const accounts::OpenInvitation& invitation) {
+  const std::string vault = invitation.vault_name.empty() ? "(a new one)" : invitation.vault_name;
+  return {invitation.client_name, "", "invited until " + format_time(invitation.expires_ns),
+          vault + (invitation.read_only ? " (read only)" : "")};
+}
+
 }  // namespace
 
 Result<int> clients(const ListOptions& options) {
   COFFER_TRY(const ServerFolder folder, ServerFolder::find(options.dir));
   COFFER_TRY(const auto accounts, accounts::Accounts::open(folder.accounts(), os::real_clock(), os::real_random()));
   COFFER_TRY(const auto all, accounts->clients());
+  COFFER_TRY(const auto invited, accounts->open_invitations());
   if (options.json) {
     json list = json::array();
     for (const accounts::Client& client : all) list.push_back(to_json(client));
-    std::cout << json{{"clients", std::move(list)}}.dump(2) << "\n";
+    json open = json::array();
+    for (const accounts::OpenInvitation& invitation : invited) open.push_back(to_json(invitation));
+    std::cout << json{{"clients", std::move(list)}, {"invitations", std::move(open)}}.dump(2) << "\n";
     return kExitDone;
   }
-  if (all.empty()) {
+  if (all.empty() && invited.empty()) {
     std::cout << "No clients yet; cofferd invite NAME --dir " << folder.path() << " prints a token for one.\n";
     return kExitDone;
   }
   std::vector<std::vector<std::string>> rows{{"NAME", "ID", "STATE", "VAULTS"}};
   for (const accounts::Client& client : all) rows.push_back(to_row(client));
+  for (const accounts::OpenInvitation& invitation : invited) rows.push_back(to_row(invitation));
   print_table(std::cout, rows);
   return kExitDone;
 }

@@ -12,10 +12,15 @@ namespace coffer::admin {
 Result<int> revoke(const RevokeOptions& options) {
   COFFER_TRY(const ServerFolder folder, ServerFolder::find(options.dir));
   COFFER_TRY(const auto accounts, accounts::Accounts::open(folder.accounts(), os::real_clock(), os::real_random()));
-  COFFER_DO(accounts->revoke(options.name));
+  COFFER_TRY(const accounts::Revoked revoked, accounts->revoke(options.name));
   if (options.json) {
-    std::cout << nlohmann::json{{"client", options.name}, {"revoked", true}}.dump(2) << "\n";
-  } else {
+    const nlohmann::json done{
+        {"client", options.name}, {"revoked", revoked.client}, {"invitation_ended", revoked.invitation}};
+    std::cout << done.dump(2) << "\n";
+    return kExitDone;
+  }
+  if (revoked.invitation) std::cout << "The invitation of " << options.name << " has ended; its token opens nothing.\n";
+  if (revoked.client) {
     std::cout << "Revoked " << options.name << "; its connections end within a second. Its vaults stay as they are.\n";
   }
   return kExitDone;

@@ -145,6 +145,30 @@ TEST_F(AccountsTest, ShutARevokedClientOutAndGiveItsNameAgain) {
   EXPECT_TRUE(accounts_->add_client(offer, client_id(2), certificate(2)));
 }
 
+// Claim: revoking a name ends the invitation of that name too, whether or not there is a client of it.
+TEST_F(AccountsTest, EndAnInvitationWhenItsNameIsRevoked) {
+  const auto secret = accounts_->invite(new_vault("laptop"), 1h);
+  ASSERT_TRUE(secret);
+  const auto open = accounts_->open_invitations();
+  ASSERT_EQ(open->size(), 1u);
+  EXPECT_EQ(open->front().client_name, "laptop");
+  EXPECT_EQ(open->front().vault_name, "");
+  const auto revoked = accounts_->revoke("laptop");
+  ASSERT_TRUE(revoked) << revoked.error().what;
+  EXPECT_TRUE(revoked->invitation);
+  EXPECT_FALSE(revoked->client);
+  const auto late = accounts_->enroll(*secret, client_id(1), certificate(1));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().fault, Fault::refused);
+  EXPECT_TRUE(accounts_->open_invitations()->empty());
+  EXPECT_FALSE(accounts_->revoke("laptop")) << "there is nothing more to end";
+
+  ASSERT_TRUE(accounts_->invite(new_vault("phone"), 1h));
+  clock_.time += 1h;
+  EXPECT_TRUE(accounts_->open_invitations()->empty());
+  EXPECT_FALSE(accounts_->revoke("phone")) << "it had expired";
+}
+
 TEST_F(AccountsTest, GrantAVaultAndChangeHowItMayBeUsed) {
   ASSERT_TRUE(accounts_->add_client(new_vault("a"), client_id(1), certificate(1)));
   ASSERT_TRUE(accounts_->add_client(new_vault("b"), client_id(2), certificate(2)));
