@@ -7,6 +7,20 @@
 namespace coffer::oplog {
 namespace {
 
+/// Free bytes that no commit takes: revoking a client, handing on a lease and telling what was found must stay
+/// possible.
+constexpr std::uint64_t kSparedBytes = 32u << 20;
+/// The same of commits of this size that only release chunks: a client must be able to say what may go.
+constexpr std::uint64_t kSparedFromReleasesBytes = 8u << 20;
+constexpr std::size_t kReleaseBytesMax = 64u << 10;
+
+Result<void> check_room(os::Disk& disk, const std::string& folder, const object::Commit& commit, std::size_t bytes) {
+  const Result<std::uint64_t> free = disk.free_bytes(folder);
+  const bool only_releases = commit.added.empty() && !commit.released.empty() && bytes <= kReleaseBytesMax;
+  if (!free || *free >= bytes + (only_releases ? kSparedFromReleasesBytes : kSparedBytes)) return {};
+  return Error{Fault::full, ENOSPC, "the server's disk is full; no commits are taken until there is room on it again"};
+}
+
 /// The receipt of a commit that the log has already at this place, if it is this very one.
 Result<std::optional<Bytes>> receipt_of_same(db::Database& db, std::uint64_t seq, const object::CommitHash& hash) {
   COFFER_TRY(db::Statement find, db.prepare("SELECT receipt FROM log_commit WHERE seq = ? AND hash = ?"));
@@ -43,7 +57,7 @@ Result<std::int64_t> note_chunks(db::Database& db, const object::Commit& commit,
   return growth;
 }
 
-Result<std::uint64_t> grow_total(db::Database& db, std::int64_t growth, std::size_t commit_bytes) {
+Result<std::uint64_t> grow_total(db::Database& db, std::int64_t growth, std::uint64_t commit_bytes) {
   COFFER_TRY(db::Statement grow,
              db.prepare("UPDATE total SET chunks = chunks + ?, log_bytes = log_bytes + ? RETURNING chunks"));
   COFFER_TRY(const bool row, grow.bind(1, growth).bind(2, static_cast<std::int64_t>(commit_bytes)).step());
@@ -87,12 +101,14 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
       return refused(EROFS, "the commit was not made under the vault's current lease");
     }
     COFFER_TRY(const std::uint64_t log_bytes, state_->log_bytes());
-    if (log_bytes + bytes.size() > log_bytes_max) return Error{Fault::full, EDQUOT, "the vault's quota is used up"};
+    const std::uint64_t counted_bytes = bytes.size() + kCommitOverheadBytes + commit.added.size() * kAddedOverheadBytes;
+    if (log_bytes + counted_bytes > log_bytes_max) return Error{Fault::full, EDQUOT, "the vault's quota is used up"};
+    COFFER_DO(check_room(state_->disk, state_->folder, commit, bytes.size()));
     COFFER_DO(check_stored(commit.added, is_stored));
 
     const std::int64_t now_ns = state_->now_ns();
     COFFER_TRY(const std::int64_t growth, note_chunks(db, commit, now_ns));
-    COFFER_TRY(const std::uint64_t chunk_count, grow_total(db, growth, bytes.size()));
+    COFFER_TRY(const std::uint64_t chunk_count, grow_total(db, growth, counted_bytes));
     object::Receipt receipt{.vault = commit.vault,
                             .seq = commit.seq,
                             .hash = hash,

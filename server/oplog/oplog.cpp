@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <filesystem>
 
 #include "server/oplog/state.h"
 
@@ -30,6 +31,12 @@ constexpr const char* kCountBytes = R"sql(
 // NULL: the slot opens the vault; else since when it does not.
 constexpr const char* kKeepRemovedSlots = "ALTER TABLE key_slot ADD COLUMN removed_ns INTEGER";
 
+// What keeping them takes counts too: kCommitOverheadBytes, kAddedOverheadBytes.
+constexpr const char* kCountOverhead = R"sql(
+  UPDATE total SET log_bytes =
+    log_bytes + 256 * (SELECT count(*) FROM log_commit) + 64 * (SELECT count(*) FROM chunk);
+)sql";
+
 }  // namespace
 
 OpLog::OpLog(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -38,8 +45,9 @@ OpLog::~OpLog() = default;
 Result<std::unique_ptr<OpLog>> OpLog::open(const std::string& path, const object::VaultId& vault,
                                            const crypto::SigningKey& key, os::Clock& clock, os::Disk& disk) {
   COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full, .disk = &disk}));
-  COFFER_DO(db.migrate({kSchema, kCountBytes, kKeepRemovedSlots}));
-  auto state = std::make_unique<State>(std::move(db), vault, key, clock);
+  COFFER_DO(db.migrate({kSchema, kCountBytes, kKeepRemovedSlots, kCountOverhead}));
+  auto state =
+      std::make_unique<State>(std::move(db), std::filesystem::path(path).parent_path(), vault, key, clock, disk);
   {
     const MutexLock lock(state->mutex);
     COFFER_DO(state->load_lease());

@@ -27,6 +27,9 @@ inline constexpr std::size_t kKeySlotBytesMax = 4096;
 inline constexpr std::size_t kRemovedSlotsMax = 64;
 /// For how long nothing that a client gives up is thrown away, by the server's clock.
 inline constexpr std::chrono::hours kLockFor{7 * 24};
+/// What the disk takes for a commit beyond its bytes (hash, receipt, pages), and for each chunk that it adds (a row).
+inline constexpr std::uint64_t kCommitOverheadBytes = 256;
+inline constexpr std::uint64_t kAddedOverheadBytes = 64;
 inline constexpr std::uint64_t kNoLogLimit = ~std::uint64_t{0};
 
 struct Head {
@@ -68,10 +71,10 @@ class OpLog {
   /// Appends the commit of `client` and returns the encoded receipt; the same bytes again return the same receipt.
   /// Fault::refused: EINVAL not a commit of this vault; ESTALE not the next one; EROFS not under the current lease;
   /// ENOENT names a chunk that is not stored.
-  /// Fault::full with EDQUOT where the log would grow beyond `log_bytes_max`.
+  /// Fault::full: EDQUOT where log_bytes() would grow beyond `log_bytes_max`; ENOSPC where the disk is nearly full.
   Result<Bytes> append(ByteView commit, const object::ClientId& client, const IsStored& is_stored,
                        std::uint64_t log_bytes_max = kNoLogLimit);
-  /// Bytes of all commits.
+  /// What counts against a quota: the bytes of all commits, and what keeping them takes besides.
   Result<std::uint64_t> log_bytes();
   Result<Head> head();
   enum class First { in_any_case, if_it_fits };

@@ -8,14 +8,22 @@
 namespace coffer::oplog {
 
 struct OpLog::State {
-  State(db::Database database, const object::VaultId& vault_in, const crypto::SigningKey& key_in, os::Clock& clock_in)
-      : db(std::move(database)), vault(vault_in), key(key_in), clock(clock_in) {}
+  State(db::Database database, std::string its_folder, const object::VaultId& vault_in,
+        const crypto::SigningKey& key_in, os::Clock& clock_in, os::Disk& disk_in)
+      : db(std::move(database)),
+        folder(std::move(its_folder)),
+        vault(vault_in),
+        key(key_in),
+        clock(clock_in),
+        disk(disk_in) {}
 
   Mutex mutex;
   db::Database db GUARDED_BY(mutex);
+  const std::string folder;  ///< Of the file.
   const object::VaultId vault;
   const crypto::SigningKey& key;
   os::Clock& clock;
+  os::Disk& disk;
   std::function<void()> on_append GUARDED_BY(mutex);
 
   // The lease as in the file; only its end lives in memory, because a steady clock means nothing after a restart.

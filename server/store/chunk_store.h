@@ -16,6 +16,9 @@
 
 namespace coffer::store {
 
+/// What the disk takes for a chunk beyond its bytes: its record's header, and its rows in the index and in the log.
+inline constexpr std::uint64_t kChunkOverheadBytes = 160;
+
 /// How much of a chunk is here.
 struct Held {
   std::uint64_t received = 0;  ///< Bytes from its start; all of them where `stored`.
@@ -50,7 +53,8 @@ class ChunkStore {
   virtual Result<pack::Soundness> examine(const object::ChunkId& id) = 0;
   /// At most `count_max` chunks from `from` on, which moves behind the last; none: that was all.
   virtual Result<std::vector<pack::StoredChunk>> chunks_from(pack::Place& from, std::size_t count_max) = 0;
-  /// What counts against the vault's quota: stored bytes, and those in the queue.
+  /// What counts against the vault's quota: stored bytes, and those in the queue, with kChunkOverheadBytes for each
+  /// chunk.
   virtual std::uint64_t used_bytes() const = 0;
   /// Ends the queue: what is in it is stored, what comes later is refused. Returns when all was answered.
   virtual void close() = 0;

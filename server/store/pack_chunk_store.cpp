@@ -43,6 +43,7 @@ Result<void> PackChunkStore::enqueue(const object::ChunkId& id, std::shared_ptr<
     if (closed_) return Error{Fault::stopped, 0, "the server is stopping"};
     if (failed_) return failed();
     queued_bytes_ += sealed->size();
+    ++queued_count_;
     queue_.push_back({.id = id, .sealed = std::move(sealed), .done = std::move(done)});
     if (std::exchange(writing_, true)) return {};
   }
@@ -127,6 +128,7 @@ void PackChunkStore::answer_all(std::vector<Put>& group) {
   {
     const MutexLock lock(mutex_);
     for (const Put& put : group) queued_bytes_ -= put.sealed->size();
+    queued_count_ -= group.size();
     if (!failed_) unsettled_.clear();
   }
   for (Put& put : group) put.done(std::move(put.outcome));

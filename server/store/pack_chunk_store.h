@@ -63,6 +63,7 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   /// everyone else they are not here.
   std::unordered_set<object::ChunkId> unsettled_ GUARDED_BY(mutex_);
   std::uint64_t queued_bytes_ GUARDED_BY(mutex_) = 0;
+  std::uint64_t queued_count_ GUARDED_BY(mutex_) = 0;
   bool writing_ GUARDED_BY(mutex_) = false;  ///< write_group() runs or is about to: at most one at a time.
   bool closed_ GUARDED_BY(mutex_) = false;
   /// After a failed sync nobody knows what the disk has, and asking again proves nothing: the store takes no more.

@@ -10,7 +10,11 @@ std::uint64_t PackChunkStore::queued_bytes() const {
   return queued_bytes_;
 }
 
-std::uint64_t PackChunkStore::used_bytes() const { return queued_bytes() + packs_->stored_bytes(); }
+std::uint64_t PackChunkStore::used_bytes() const {
+  const std::uint64_t stored = packs_->stored_bytes() + packs_->chunk_count() * kChunkOverheadBytes;
+  const MutexLock lock(mutex_);
+  return stored + queued_bytes_ + queued_count_ * kChunkOverheadBytes;
+}
 
 Result<Held> PackChunkStore::find(const object::ChunkId& id) {
   // In this order: what the packs have and put() is no longer at work on was synced, by write_group() or by open().

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/db/database.h"
+#include "tests/testing/faulty_disk.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
 
@@ -275,14 +276,15 @@ TEST_F(OpLogTest, GrowsNoFurtherThanItMay) {
   const auto first = next(lease(), {chunk(1)});
   const std::uint64_t commit_bytes = object::encode(first).size();
   ASSERT_TRUE(append(first));
-  EXPECT_EQ(*log_->log_bytes(), commit_bytes);
+  const std::uint64_t counted = commit_bytes + kCommitOverheadBytes + kAddedOverheadBytes;
+  EXPECT_EQ(*log_->log_bytes(), counted);
   const auto is_stored = [](const object::ChunkId&) -> Result<bool> { return true; };
   const Bytes second = object::encode(next(1));
-  const auto refused = log_->append(second, kAlice, is_stored, commit_bytes + second.size() - 1);
+  const auto refused = log_->append(second, kAlice, is_stored, counted + second.size() + kCommitOverheadBytes - 1);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().fault, Fault::full);
   EXPECT_EQ(refused.error().code, EDQUOT);
-  EXPECT_TRUE(log_->append(second, kAlice, is_stored, commit_bytes + second.size()));
+  EXPECT_TRUE(log_->append(second, kAlice, is_stored, counted + second.size() + kCommitOverheadBytes));
 }
 
 TEST_F(OpLogTest, HoldsALeaseForItsWholeTimeAfterARestart) {
@@ -357,6 +359,45 @@ TEST_F(OpLogTest, KeepsRemovedKeySlotsForAWeekWithinABound) {
   clock_.jump = kLockFor;
   EXPECT_TRUE(put_and_remove());
   EXPECT_EQ(log_->removed_key_slots()->size(), 2u);
+}
+
+// Claim: commits leave the last of the disk to what must always be possible. A commit is refused below 32 MiB, one that
+// only releases chunks below 8 MiB; leases and key slots change on.
+TEST_F(OpLogTest, LeavesTheLastOfTheDiskToLeases) {
+  struct SmallDisk : testing::FaultyDisk {
+    std::uint64_t free = 1u << 30;
+    Result<std::uint64_t> free_bytes(const std::string&) override { return free; }
+  } disk;
+  log_.reset();
+  log_ = *OpLog::open(path(), kVault, key_, clock_, disk);
+  std::uint64_t epoch = lease();
+  ASSERT_TRUE(append(next(epoch, {chunk(1)})));
+  const auto code = [&](const object::Commit& commit) {
+    const auto appended = append(commit);
+    EXPECT_TRUE(appended || appended.error().fault == Fault::full);
+    return appended ? 0 : appended.error().code;
+  };
+  object::Commit large = next(epoch);
+  large.payload = Bytes(4u << 20);
+  disk.free = 36u << 20;
+  EXPECT_EQ(code(large), ENOSPC) << "what it takes itself counts";
+  EXPECT_EQ(code(next(epoch)), 0);
+  disk.free = 16u << 20;
+  large = next(epoch, {}, {chunk(1)});
+  large.payload = Bytes(4u << 20);
+  EXPECT_EQ(code(large), ENOSPC);
+  EXPECT_EQ(code(next(epoch)), ENOSPC) << "it releases nothing";
+  EXPECT_EQ(code(next(epoch, {chunk(2)}, {chunk(1)})), ENOSPC);
+  EXPECT_TRUE(log_->acquire_lease(kBob, true)->granted);
+  epoch = lease();
+  EXPECT_EQ(code(next(epoch, {}, {chunk(1)})), 0);
+  disk.free = 8u << 20;
+  EXPECT_EQ(code(next(epoch, {}, {chunk(1)})), ENOSPC);
+  EXPECT_TRUE(log_->put_key_slot(as_bytes("slot"), true));
+  EXPECT_TRUE(log_->acquire_lease(kBob, true)->granted);
+  disk.free = 1u << 30;
+  lease();
+  log_.reset();
 }
 
 /// Changes the file behind the log's back.

@@ -128,7 +128,7 @@ TEST_F(Healing, ScrubsAndSaysSinceWhen) {
 
 // Claim: what is wanted is taken from a client that may only read, and beyond the quota; anything else is not.
 TEST_F(Healing, TakesWhatItWantsFromReadersAndBeyondTheQuota) {
-  TestClient writer = enrol(new_vault("laptop", 25'000));
+  TestClient writer = enrol(new_vault("laptop", 27'000));
   ASSERT_TRUE(writer.wait_online());
   const std::vector<Bytes> chunks = commit_chunks(writer, 4);
   accounts::Offer offer = new_vault("reader");

@@ -18,6 +18,7 @@
 #include "server/accounts/accounts.h"
 #include "server/admin/commands.h"
 #include "server/admin/running_server.h"
+#include "server/store/chunk_store.h"
 #include "tests/testing/eventually.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"

@@ -28,7 +28,7 @@ TEST_F(Server, StoresChunksAndGivesThemBack) {
   const auto unknown = id_of(random_.bytes(10));
   EXPECT_EQ(client.get(unknown).error().code, ENOENT);
   EXPECT_EQ(*client.verify({id, unknown}), (std::vector{rpc::VerifyState::good, rpc::VerifyState::missing}));
-  EXPECT_EQ(client.ping()->stored_bytes, sealed.size());
+  EXPECT_EQ(client.ping()->stored_bytes, sealed.size() + store::kChunkOverheadBytes);
 }
 
 TEST_F(Server, StoresTheLargestChunk) {
@@ -171,7 +171,7 @@ TEST_F(Server, GivesTheLeaseToOneClientAtATime) {
 }
 
 TEST_F(Server, HoldsTheVaultToItsQuota) {
-  TestClient client = enrol(new_vault("laptop", 2500));
+  TestClient client = enrol(new_vault("laptop", 2500 + 3 * store::kChunkOverheadBytes));
   const Bytes first = random_.bytes(1000);
   ASSERT_TRUE(client.put(first));
   ASSERT_TRUE(client.put(random_.bytes(1000)));
@@ -181,7 +181,7 @@ TEST_F(Server, HoldsTheVaultToItsQuota) {
   EXPECT_TRUE(client.put(first)) << "it is stored already";
   EXPECT_TRUE(client.put(random_.bytes(500)));
   EXPECT_EQ(*client.get(id_of(first)), first);
-  EXPECT_EQ(client.ping()->quota_bytes, 2500u);
+  EXPECT_EQ(client.ping()->quota_bytes, 2500 + 3 * store::kChunkOverheadBytes);
 }
 
 TEST_F(Server, CutsTheConnectionsOfARevokedClientWithinASecond) {
@@ -275,7 +275,8 @@ TEST_F(Server, TakesManyChunksAtOnceFromManyClients) {
     }
   }
   EXPECT_TRUE(testing::eventually([&] { return stored == 200; }));
-  for (TestClient& client : clients) EXPECT_EQ(client.ping()->stored_bytes, 50u * 50'000);
+  for (TestClient& client : clients)
+    EXPECT_EQ(client.ping()->stored_bytes, 50u * (50'000 + store::kChunkOverheadBytes));
 }
 
 }  // namespace
