@@ -1,5 +1,6 @@
 #include "net/rpc/connection.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <exception>
 
@@ -21,6 +22,8 @@ namespace {
 constexpr auto kClosingTime = std::chrono::milliseconds(500);
 /// A first message (hello, or enroll with its signing request) before anybody is known.
 constexpr std::size_t kGreetingBytesMax = 64u << 10;
+/// What needs no room of the common memory.
+constexpr std::uint64_t kSmallRequestBytes = 64u << 10;
 /// What a stranger wrote into a certificate takes no more of a log line.
 constexpr std::size_t kSubjectBytesMax = 200;
 
@@ -40,16 +43,19 @@ bool is_greeting(Type type) { return type == Type::hello || type == Type::enroll
 }  // namespace
 
 Connection::Connection(std::uint64_t number, std::string remote, asio::ip::tcp::socket socket, tls::Context tls_context,
-                       const ServerOptions& options, Handler& handler)
+                       const ServerOptions& options, Handler& handler, std::shared_ptr<Common> common)
     : Session(number, std::move(remote)),
       options_(options),
       handler_(handler),
+      common_(std::move(common)),
       stream_(std::move(socket), std::move(tls_context), tls::Role::server),
       channel_(stream_),
       tasks_(executor()),
       room_(executor()),
       deadline_(executor()),
       started_(steady_clock::now()) {}
+
+Connection::~Connection() { common_->memory.give(bytes_in_flight_); }
 
 std::string Connection::who() const {
   if (!peer_) return "no certificate";
@@ -97,8 +103,9 @@ awaitable<void> Connection::serve() {
 
 void Connection::log_refusal(const Error& error) const {
   const tls::Verdict& verdict = stream_.verdict();
-  log::warn("handshake refused",
-            {{"remote", remote_}, {"subject", verdict.subject}, {"uri", verdict.uri}, {"why", error.what}});
+  common_->strangers.warn(
+      "handshake refused",
+      {{"remote", remote_}, {"subject", verdict.subject}, {"uri", verdict.uri}, {"why", error.what}});
 }
 
 awaitable<Result<void>> Connection::shake_hands() {
@@ -159,6 +166,21 @@ awaitable<void> Connection::wait_for_room(std::uint64_t bytes) {
   while (is_full()) co_await room_.wait();
 }
 
+/// Waits while all connections together hold too much. One request of each is let in all the same, so that nobody waits
+/// for others alone, and so are small ones: pings and leases go on.
+awaitable<void> Connection::take_memory(std::uint64_t bytes) {
+  const std::weak_ptr<Connection> weak = weak_from_this();
+  const std::function<void()> wake = [weak] {
+    const std::shared_ptr<Connection> self = weak.lock();
+    if (self) asio::post(self->executor(), [self] { self->room_.notify(); });
+  };
+  while (phase_ != Phase::closing && requests_in_flight_ > 0 && bytes > kSmallRequestBytes) {
+    if (common_->memory.take(bytes, wake)) co_return;
+    co_await room_.wait();
+  }
+  common_->memory.take_anyway(bytes);
+}
+
 awaitable<Result<void>> Connection::receive_request(wire::Head head) {
   Request request;
   request.type = head.type;
@@ -171,14 +193,19 @@ awaitable<Result<void>> Connection::receive_request(wire::Head head) {
     send_error(head.request, unknown, [this] { release(0); });
     co_return Result<void>();
   }
+  begin_to_receive();
   COFFER_CO_TRY(request.header, co_await channel_.receive(head.header_bytes));
+  receiving_.reset();
   if (const std::uint64_t more_bytes = further_bytes_max(head.type, request.header); more_bytes > 0) {
     reserved += more_bytes;
     co_await wait_for_room(reserved);
   }
+  co_await take_memory(reserved);
   ++requests_in_flight_;
   bytes_in_flight_ += reserved;
+  begin_to_receive();
   COFFER_CO_DO(co_await receive_body(request, head.body_bytes));
+  receiving_.reset();
   if (phase_ == Phase::closing) co_return Result<void>();
   if (is_draining_) {
     const Error stopping{Fault::stopped, 0, "the server is stopping"};
@@ -242,6 +269,8 @@ awaitable<void> Connection::answer(std::uint64_t request_number, Request request
   frame.body = std::move(reply->body);
   const std::uint64_t held_bytes = frame.header.size() + frame.body_bytes();
   bytes_in_flight_ = bytes_in_flight_ - reserved_bytes + held_bytes;
+  common_->memory.take_anyway(held_bytes);
+  common_->memory.give(reserved_bytes);
   room_.notify();
   frame.sent = [this, held_bytes] { release(held_bytes); };
   channel_.send(std::move(frame));
@@ -259,20 +288,27 @@ void Connection::send_error(std::uint64_t request_number, const Error& error, st
 void Connection::release(std::uint64_t bytes) {
   --requests_in_flight_;
   bytes_in_flight_ -= bytes;
+  common_->memory.give(bytes);
   room_.notify();
   if (is_draining_ && requests_in_flight_ == 0) end_with(0, Error{Fault::stopped, 0, "the server is stopping"});
 }
 
 void Connection::end_with(std::uint64_t request_number, const Error& error) {
   if (phase_ == Phase::closing) return;
-  if (error.fault == Fault::stopped) {
-    log::info("session ended", {{"remote", remote_}, {"who", who()}, {"why", error.what}});
-  } else {
-    log::warn("session refused", {{"remote", remote_}, {"who", who()}, {"why", error.what}});
-  }
+  log_end(error);
   send_error(request_number, error, nullptr);
   channel_.finish();
   enter(Phase::closing);
+}
+
+void Connection::log_end(const Error& error) const {
+  if (error.fault == Fault::stopped) {
+    log::info("session ended", {{"remote", remote_}, {"who", who()}, {"why", error.what}});
+  } else if (peer_) {
+    log::warn("session refused", {{"remote", remote_}, {"who", who()}, {"why", error.what}});
+  } else {
+    common_->strangers.warn("session refused", {{"remote", remote_}, {"who", who()}, {"why", error.what}});
+  }
 }
 
 void Connection::close(Error error) {
@@ -301,18 +337,35 @@ steady_clock::time_point Connection::next_deadline() const {
     case Phase::greeting: return started_ + options_.handshake_deadline;
     case Phase::open: {
       const auto idle_since = being_handled_ > 0 ? steady_clock::now() : stream_.last_progress();
-      return idle_since + options_.idle_deadline;
+      const auto idle_until = idle_since + options_.idle_deadline;
+      return receiving_ ? std::min(idle_until, receiving_->since + options_.pace_window) : idle_until;
     }
     case Phase::closing: return closing_until_;
   }
   return steady_clock::now();
 }
 
+void Connection::begin_to_receive() {
+  receiving_ = Receiving{.since = steady_clock::now(), .bytes_before = stream_.bytes_received()};
+}
+
+/// Whether what has passed is the end of a window in which enough of the request came in. Begins the next one.
+bool Connection::keeps_pace() {
+  if (phase_ != Phase::open || !receiving_ || steady_clock::now() < receiving_->since + options_.pace_window)
+    return false;
+  if (stream_.bytes_received() - receiving_->bytes_before < options_.pace_bytes_min) return false;
+  begin_to_receive();
+  return true;
+}
+
 void Connection::deadline_passed() {
-  if (phase_ == Phase::open) {
+  if (phase_ == Phase::open && receiving_ && steady_clock::now() >= receiving_->since + options_.pace_window) {
+    log::warn("session refused", {{"remote", remote_}, {"who", who()}, {"why", "a request comes in too slowly"}});
+  } else if (phase_ == Phase::open) {
     log::info("session idle", {{"remote", remote_}, {"who", who()}});
   } else if (phase_ != Phase::closing && being_handled_ == 0) {
-    log::warn("handshake refused", {{"remote", remote_}, {"who", who()}, {"why", "no first message in time"}});
+    common_->strangers.warn("handshake refused",
+                            {{"remote", remote_}, {"who", who()}, {"why", "no first message in time"}});
   }
   stream_.close();
 }
@@ -321,7 +374,10 @@ awaitable<void> Connection::watch_deadlines() {
   while (!is_over_) {
     const auto deadline = next_deadline();
     if (steady_clock::now() < deadline) {
-      co_await deadline_.wait(deadline);
+      // A request may begin to come in meanwhile, whose window ends earlier.
+      co_await deadline_.wait(std::min(deadline, steady_clock::now() + options_.pace_window));
+    } else if (keeps_pace()) {
+      continue;
     } else if (phase_ == Phase::greeting && being_handled_ > 0) {
       // The first message is there; how long its answer takes is the handler's affair.
       co_await deadline_.wait(steady_clock::now() + options_.handshake_deadline);

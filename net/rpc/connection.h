@@ -2,14 +2,25 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
+#include <optional>
 
+#include "net/rpc/budget.h"
 #include "net/rpc/channel.h"
 #include "net/rpc/server.h"
+#include "net/rpc/stranger_log.h"
 #include "net/rpc/task_group.h"
 #include "net/tls/stream.h"
 
 namespace coffer::rpc {
+
+/// What the connections of one server have in common.
+struct Common {
+  explicit Common(const ServerOptions& options) : memory(options.memory_bytes_max) {}
+  Budget memory;
+  StrangerLog strangers;
+};
 
 /// Lives on its socket's executor (a strand); close(), drain() and abort() come from any thread.
 ///
@@ -19,7 +30,8 @@ namespace coffer::rpc {
 class Connection final : public Session, public std::enable_shared_from_this<Connection> {
  public:
   Connection(std::uint64_t number, std::string remote, boost::asio::ip::tcp::socket socket, tls::Context tls_context,
-             const ServerOptions& options, Handler& handler);
+             const ServerOptions& options, Handler& handler, std::shared_ptr<Common> common);
+  ~Connection() override;
 
   /// Everything, from the handshake to the end of the last request.
   boost::asio::awaitable<void> run();
@@ -45,10 +57,13 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   boost::asio::awaitable<Result<void>> receive_body(Request& request, std::size_t bytes);
   boost::asio::awaitable<void> answer(std::uint64_t request_number, Request request, std::uint64_t reserved_bytes);
   boost::asio::awaitable<void> wait_for_room(std::uint64_t bytes);
+  boost::asio::awaitable<void> take_memory(std::uint64_t bytes);
   boost::asio::awaitable<void> watch_deadlines();
   boost::asio::awaitable<void> discard_rest();
   Result<void> may_send(const wire::Head& head) const;
   std::chrono::steady_clock::time_point next_deadline() const;
+  void begin_to_receive();
+  bool keeps_pace();
   void deadline_passed();
   void send_error(std::uint64_t request_number, const Error& error, std::function<void()> sent);
   void release(std::uint64_t bytes);
@@ -56,9 +71,17 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   void enter(Phase phase);
   std::string who() const;
   void log_refusal(const Error& error) const;
+  void log_end(const Error& error) const;
+
+  /// Of a request that is coming in: since when its pace is watched, and what had come by then.
+  struct Receiving {
+    std::chrono::steady_clock::time_point since;
+    std::uint64_t bytes_before = 0;
+  };
 
   const ServerOptions& options_;
   Handler& handler_;
+  const std::shared_ptr<Common> common_;
   tls::Stream stream_;
   Channel channel_;
   TaskGroup tasks_;
@@ -68,7 +91,8 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   std::chrono::steady_clock::time_point started_;
   std::chrono::steady_clock::time_point closing_until_;
   std::size_t requests_in_flight_ = 0;  ///< Until their answers are sent.
-  std::uint64_t bytes_in_flight_ = 0;
+  std::uint64_t bytes_in_flight_ = 0;   ///< Taken of the common memory.
+  std::optional<Receiving> receiving_;
   std::size_t being_handled_ = 0;
   std::atomic<bool> is_known_ = false;
   std::atomic<bool> has_greeted_ = false;

@@ -23,15 +23,25 @@ using boost::system::error_code;
 
 namespace {
 
-/// Without descriptors or memory (EMFILE, ENFILE, ENOBUFS) accept(2) fails at once, again and again.
 /// Strangers that were told to make room, and are not gone yet.
 constexpr std::size_t kSessionsLeavingMax = 64;
+/// Without descriptors or memory (EMFILE, ENFILE, ENOBUFS) accept(2) fails at once, again and again.
 constexpr auto kAcceptPause = std::chrono::milliseconds(200);
 
 std::string text_of(const tcp::endpoint& endpoint) {
   const std::string address = endpoint.address().to_string();
   const std::string port = std::to_string(endpoint.port());
   return endpoint.address().is_v6() ? "[" + address + "]:" + port : address + ":" + port;
+}
+
+/// Who is at an address, as far as it tells: of IPv6 the network, because one machine has as many addresses in it as it
+/// likes.
+std::string source_of(const asio::ip::address& address) {
+  if (address.is_v4()) return address.to_string();
+  const asio::ip::address_v6 v6 = address.to_v6();
+  if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6).to_string();
+  const auto bytes = v6.to_bytes();
+  return std::string(bytes.begin(), bytes.begin() + 8);
 }
 
 Error cannot_listen(const std::string& where, const error_code& code) {
@@ -70,7 +80,7 @@ Result<tcp::acceptor> open_acceptor(asio::io_context& io, const std::string& hos
 class Server::State : public std::enable_shared_from_this<Server::State> {
  public:
   State(asio::io_context& io, ServerOptions options, Handler& handler)
-      : io_(io), options_(std::move(options)), handler_(handler) {}
+      : io_(io), options_(std::move(options)), handler_(handler), common_(std::make_shared<Common>(options_)) {}
 
   Result<std::uint16_t> listen();
   std::vector<std::shared_ptr<Connection>> connections() const;
@@ -80,17 +90,23 @@ class Server::State : public std::enable_shared_from_this<Server::State> {
  private:
   awaitable<void> accept_all();
   void admit(tcp::socket socket, const tcp::endpoint& remote);
+  std::shared_ptr<Connection> stranger_to_go() const REQUIRES(mutex_);
   void wait_until_empty(std::chrono::steady_clock::time_point deadline);
 
   asio::io_context& io_;
   const ServerOptions options_;
   Handler& handler_;
+  const std::shared_ptr<Common> common_;
   std::optional<tls::Context> context_;
   std::optional<tcp::acceptor> acceptor_;  ///< After listen(), touched on its own strand.
 
   mutable Mutex mutex_;
   Condition ended_;
-  std::map<std::uint64_t, std::shared_ptr<Connection>> connections_ GUARDED_BY(mutex_);
+  struct Admitted {
+    std::shared_ptr<Connection> connection;
+    std::string source;
+  };
+  std::map<std::uint64_t, Admitted> connections_ GUARDED_BY(mutex_);  ///< By number: the oldest first.
   std::uint64_t last_number_ GUARDED_BY(mutex_) = 0;
   bool is_accepting_ GUARDED_BY(mutex_) = false;
   bool is_stopping_ GUARDED_BY(mutex_) = false;
@@ -141,23 +157,22 @@ void Server::State::admit(tcp::socket socket, const tcp::endpoint& remote) {
   {
     const MutexLock lock(mutex_);
     if (is_stopping_) return;
-    // Strangers that connect and say nothing must not shut clients out: the oldest of them makes room.
+    // Strangers that connect and say nothing must not shut clients out: one of them makes room.
     bool has_room = connections_.size() < options_.sessions_max;
     if (!has_room && connections_.size() < options_.sessions_max + kSessionsLeavingMax) {
-      const auto stranger =
-          std::ranges::find_if(connections_, [](const auto& one) { return one.second->is_stranger(); });
-      has_room = stranger != connections_.end();
-      if (has_room) stranger->second->abort();
+      const std::shared_ptr<Connection> stranger = stranger_to_go();
+      has_room = stranger != nullptr;
+      if (has_room) stranger->abort();
     }
     if (has_room) {
       const std::uint64_t number = ++last_number_;
-      connection =
-          std::make_shared<Connection>(number, text_of(remote), std::move(socket), *context_, options_, handler_);
-      connections_.emplace(number, connection);
+      connection = std::make_shared<Connection>(number, text_of(remote), std::move(socket), *context_, options_,
+                                                handler_, common_);
+      connections_.emplace(number, Admitted{.connection = connection, .source = source_of(remote.address())});
     }
   }
   if (!connection) {
-    log::warn("session refused", {{"remote", text_of(remote)}, {"why", "too many sessions"}});
+    common_->strangers.warn("session refused", {{"remote", text_of(remote)}, {"why", "too many sessions"}});
     return;
   }
   asio::co_spawn(executor, connection->run(), [self = shared_from_this(), connection](std::exception_ptr exception) {
@@ -168,11 +183,28 @@ void Server::State::admit(tcp::socket socket, const tcp::endpoint& remote) {
   });
 }
 
+/// The oldest stranger of the source that has the most of them: who fills the server pushes his own out, and not a
+/// client that is slow to greet.
+std::shared_ptr<Connection> Server::State::stranger_to_go() const {
+  struct Strangers {
+    std::size_t count = 0;
+    std::shared_ptr<Connection> oldest;
+  };
+  std::map<std::string_view, Strangers> by_source;
+  for (const auto& [number, admitted] : connections_) {
+    if (!admitted.connection->is_stranger()) continue;
+    Strangers& strangers = by_source[admitted.source];
+    if (++strangers.count == 1) strangers.oldest = admitted.connection;
+  }
+  const auto most = std::ranges::max_element(by_source, {}, [](const auto& one) { return one.second.count; });
+  return most == by_source.end() ? nullptr : most->second.oldest;
+}
+
 std::vector<std::shared_ptr<Connection>> Server::State::connections() const {
   std::vector<std::shared_ptr<Connection>> all;
   const MutexLock lock(mutex_);
   all.reserve(connections_.size());
-  for (const auto& [number, connection] : connections_) all.push_back(connection);
+  for (const auto& [number, admitted] : connections_) all.push_back(admitted.connection);
   return all;
 }
 

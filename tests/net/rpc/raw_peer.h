@@ -22,8 +22,8 @@ struct Frame {
 /// A peer without manners. Each call blocks.
 class RawPeer {
  public:
-  RawPeer(std::uint16_t port, Result<tls::Context> context)
-      : stream_(connected(port), std::move(context).value(), tls::Role::client, "127.0.0.1") {}
+  RawPeer(std::uint16_t port, Result<tls::Context> context, const char* from = "127.0.0.1")
+      : stream_(connected(port, from), std::move(context).value(), tls::Role::client, "127.0.0.1") {}
 
   Result<void> handshake() { return run(stream_.handshake()); }
   Result<void> send(ByteView bytes) {
@@ -76,8 +76,10 @@ class RawPeer {
   boost::asio::io_context& io() { return io_; }
 
  private:
-  boost::asio::ip::tcp::socket connected(std::uint16_t port) {
+  boost::asio::ip::tcp::socket connected(std::uint16_t port, const char* from) {
     boost::asio::ip::tcp::socket socket(io_.get_executor());
+    socket.open(boost::asio::ip::tcp::v4());
+    socket.bind(boost::asio::ip::tcp::endpoint(boost::asio::ip::make_address(from), 0));
     socket.connect(boost::asio::ip::tcp::endpoint(boost::asio::ip::make_address("127.0.0.1"), port));
     return socket;
   }

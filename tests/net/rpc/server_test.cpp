@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <cerrno>
 
+#include "net/rpc/stranger_log.h"
 #include "tests/net/rpc/loopback.h"
 #include "tests/net/rpc/raw_peer.h"
 #include "tests/testing/eventually.h"
@@ -240,6 +242,79 @@ TEST_F(ServerOf, GreedyPeersCountsTheAnswersThatTheyAskFor) {
   handler.let_go();
   for (unsigned i = 0; i < 50; ++i) EXPECT_EQ(one->receive_error().code(), ENOENT);
   EXPECT_EQ(handler.held_count_max(), 2u);
+}
+
+// Claim: what all connections hold together is bounded too. A connection's first request is let in whatever the others
+// hold; its next one is not read before there is room.
+TEST_F(ServerOf, GreedyPeersReadsNoMoreThanFitsTheBoundOfAll) {
+  serve({.host = "", .port = 0, .files = {}, .memory_bytes_max = 300'000});
+  handler.hold(Type::put_chunk);
+  const auto put = [](RawPeer& peer, std::uint64_t request, std::size_t bytes, unsigned seed) {
+    const auto chunk = chunk_of(bytes, seed);
+    wire::PutChunk message;
+    message.set_id(std::string(as_text(id_of(*chunk).bytes())));
+    message.set_chunk_bytes(bytes);
+    ASSERT_TRUE(peer.send(Type::put_chunk, request, as_bytes(message.SerializeAsString()), *chunk));
+  };
+  auto one = greeted();
+  auto two = greeted();
+  put(*one, 2, 200'000, 1);
+  ASSERT_TRUE(eventually([&] { return handler.held_count() == 1; }));
+  put(*two, 2, 200'000, 2);
+  ASSERT_TRUE(eventually([&] { return handler.held_count() == 2; })) << "the first one of its connection";
+  put(*two, 3, 100'000, 3);
+  EXPECT_FALSE(eventually([&] { return handler.held_count() > 2; }, 200ms));
+  handler.let_go();
+  EXPECT_TRUE(one->receive());
+  EXPECT_TRUE(two->receive());
+  EXPECT_TRUE(two->receive()) << "it is read once the others have released theirs";
+  EXPECT_EQ(handler.count(Type::put_chunk), 3u);
+}
+
+// Claim: a body that drips in is ended, however steadily: its room is held for it.
+TEST_F(ServerOf, SlowPeersEndsOneWhoseBodyDrips) {
+  serve({.host = "", .port = 0, .files = {}, .pace_window = 200ms, .pace_bytes_min = 50'000});
+  auto one = greeted();
+  const auto chunk = chunk_of(100'000, 1);
+  wire::PutChunk message;
+  message.set_id(std::string(as_text(id_of(*chunk).bytes())));
+  const Bytes frame = wire::encode_frame(Type::put_chunk, 2, as_bytes(message.SerializeAsString()), *chunk);
+  std::size_t at = frame.size() - chunk->size();
+  ASSERT_TRUE(one->send(ByteView(frame).first(at)));
+  EXPECT_TRUE(eventually([&] {
+    if (at < frame.size()) (void)one->send(ByteView(frame).subspan(at++, 1));
+    return loopback->server().session_count() == 0;
+  }));
+  EXPECT_LT(at, frame.size());
+  expect_service();
+}
+
+// Claim: a stranger who fills the server pushes his own connections out, and not that of a client elsewhere which is
+// slow to greet, though that one is the oldest.
+TEST_F(ServerOf, ManyPeersMakesRoomAtTheAddressThatHasTheMostStrangers) {
+  serve({.host = "127.0.0.1", .port = 0, .files = {}, .sessions_max = 4});
+  auto slow = client();
+  ASSERT_TRUE(eventually([&] { return loopback->server().session_count() == 1; }));
+  std::vector<std::unique_ptr<RawPeer>> strangers;
+  for (std::size_t i = 0; i < 12; ++i) {
+    strangers.push_back(
+        std::make_unique<RawPeer>(loopback->port(), tls::Context::for_enrolment(ca.pin()), "127.0.0.2"));
+    // The one that was told to go is gone before the next comes.
+    const std::size_t count = std::min<std::size_t>(i + 2, 4);
+    ASSERT_TRUE(eventually([&] { return loopback->server().session_count() == count; }));
+  }
+  EXPECT_TRUE(slow->handshake());
+  EXPECT_TRUE(slow->hello());
+  EXPECT_TRUE(slow->receive());
+}
+
+TEST(AStrangerLog, WritesSoManyLinesAndSaysHowManyItLeftOut) {
+  StrangerLog log;
+  const StrangerLog::Time began{1h};
+  for (std::uint64_t i = 0; i < StrangerLog::kLinesMax; ++i) EXPECT_EQ(log.admit(began), 0u);
+  for (int i = 0; i < 7; ++i) EXPECT_FALSE(log.admit(began + StrangerLog::kWindow - 1ns));
+  EXPECT_EQ(log.admit(began + StrangerLog::kWindow), 7u);
+  EXPECT_EQ(log.admit(began + StrangerLog::kWindow), 0u);
 }
 
 TEST_F(ServerOf, ManyPeersTurnsAwayMoreThanItsBound) {
