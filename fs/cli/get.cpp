@@ -41,8 +41,8 @@ Result<int> get(const GetOptions& options, const CommandLine& line) {
     if (failure) return os_error(failure.value(), options.to);
   }
   COFFER_TRY(OpenSide vault, OpenSide::open(line, options.key, true));
-  const std::unique_ptr<Side> local = local_side();
   const std::string to_folder = absolute(options.to);
+  const std::unique_ptr<Side> local = local_side(to_folder);
   Copied all;
   ProgressLine progress;
   for (const std::string& path : options.paths) {

@@ -25,7 +25,7 @@ Result<OpenSide> OpenSide::open(const CommandLine& line, const KeyOptions& key, 
   if (const std::optional<vault::Holder> holder = vault::holder_of(open.folder_);
       holder && !holder->mountpoint.empty()) {
     open.mountpoint_ = holder->mountpoint;
-    open.side_ = local_side();
+    open.side_ = local_side(open.mountpoint_);
     return open;
   }
   COFFER_TRY(const vault::VaultSettings settings, vault::read_settings(open.folder_));

@@ -40,6 +40,7 @@ class Side {
   virtual Result<void> read(const std::string& path, const Sink& sink) = 0;
   virtual Result<std::vector<std::pair<std::string, std::string>>> xattrs(const std::string& path) = 0;
 
+  /// One that is there stays; answer(ENOTDIR) where something else is in the way.
   virtual Result<void> make_folder(const std::string& path) = 0;
   virtual Result<void> make_symlink(const std::string& target, const std::string& path) = 0;
   virtual Result<void> make_hard_link(const std::string& old_path, const std::string& path) = 0;
@@ -51,12 +52,14 @@ class Side {
   virtual Result<void> remove(const std::string& path) = 0;
   /// Replaces a name that is no folder, in one step. Both lie in the same folder.
   virtual Result<void> rename(const std::string& path, const std::string& new_path) = 0;
-  /// Owner (where this user may set it), mode and times.
+  /// Owner (where this user may set it; else without setuid and setgid), mode and times.
   virtual Result<void> set_attributes(const std::string& path, const Node& node) = 0;
   virtual Result<void> set_xattr(const std::string& path, const std::string& name, const std::string& value) = 0;
 };
 
-std::unique_ptr<Side> local_side();
+/// Names below `base` are never reached through a symbolic link, `base` itself may be; where it is empty, paths are
+/// taken as they are. Whoever writes gives one.
+std::unique_ptr<Side> local_side(std::string base = "");
 /// Keeps a reference.
 std::unique_ptr<Side> vault_side(files::FileSystem& file_system);
 

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "common/base/log.h"
+#include "common/os/fd.h"
 #include "fs/vault/parts.h"
 
 namespace coffer::vault {
@@ -30,23 +31,7 @@ constexpr std::uint64_t kPartBytes = 1u << 20;
 constexpr auto kPartDeadline = 60s;
 constexpr const char* kIncomplete = ".coffer-incomplete";
 
-class Fd {
- public:
-  explicit Fd(int fd = -1) : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-  bool is_open() const { return fd_ >= 0; }
-
- private:
-  int fd_;
-};
+using os::Fd;
 
 std::array<::timespec, 2> times_of(const Attributes& row) {
   const auto time = [](std::int64_t ns) {
@@ -56,6 +41,9 @@ std::array<::timespec, 2> times_of(const Attributes& row) {
   };
   return {time(row.atime_ns), time(row.mtime_ns)};
 }
+
+/// Only root can give files away: one that stays with who exports it must not run as that user for everyone.
+::mode_t mode_of(const Attributes& row, int chowned) { return row.mode & (chowned == 0 ? 07777u : 01777u); }
 
 class Export {
  public:
@@ -122,7 +110,10 @@ class Export {
     if (row.links > 1) {
       const auto known = first_paths_.find(path.inode);
       if (known != first_paths_.end()) {
-        if (::linkat(target_.get(), known->second.c_str() + 1, parent.get(), name.c_str(), 0) != 0) return taken();
+        const std::size_t first_slash = known->second.rfind('/');
+        COFFER_TRY(const Fd first_parent, folder(known->second.substr(0, first_slash)));
+        const char* const first_name = known->second.c_str() + first_slash + 1;
+        if (::linkat(first_parent.get(), first_name, parent.get(), name.c_str(), 0) != 0) return taken();
         return {};
       }
     }
@@ -143,11 +134,13 @@ class Export {
     if (S_ISLNK(row.mode)) {
       COFFER_TRY(const std::string target, parts_.tree->symlink_target(path.inode));
       if (::symlinkat(target.c_str(), parent.get(), name.c_str()) != 0) return taken();
-    } else if (::mknodat(parent.get(), name.c_str(), row.mode, row.rdev) != 0) {
+    } else if (::mknodat(parent.get(), name.c_str(), row.mode & ~07777u, row.rdev) != 0) {
       return taken();
     }
-    (void)!::fchownat(parent.get(), name.c_str(), row.uid, row.gid, AT_SYMLINK_NOFOLLOW);  // Only root can.
-    if (!S_ISLNK(row.mode)) (void)!::fchmodat(parent.get(), name.c_str(), row.mode & 07777, 0);
+    const int chowned = ::fchownat(parent.get(), name.c_str(), row.uid, row.gid, AT_SYMLINK_NOFOLLOW);
+    if (!S_ISLNK(row.mode)) {
+      (void)!::fchmodat(parent.get(), name.c_str(), mode_of(row, chowned), AT_SYMLINK_NOFOLLOW);
+    }
     (void)!::utimensat(parent.get(), name.c_str(), times_of(row).data(), AT_SYMLINK_NOFOLLOW);
     return true;
   }
@@ -230,8 +223,8 @@ class Export {
 
   /// The owner first: a new one takes setuid away.
   Result<void> finish(InodeId inode, const Attributes& row, const Fd& into) {
-    (void)!::fchown(into.get(), row.uid, row.gid);  // Only root can give files away.
-    if (::fchmod(into.get(), row.mode & 07777) != 0) return os_error(errno, "setting its mode");
+    const int chowned = ::fchown(into.get(), row.uid, row.gid);
+    if (::fchmod(into.get(), mode_of(row, chowned)) != 0) return os_error(errno, "setting its mode");
     COFFER_TRY(const std::vector<std::string> names, parts_.tree->xattrs(inode));
     for (const std::string& name : names) {
       COFFER_TRY(const std::string value, parts_.tree->xattr(inode, name));
@@ -250,8 +243,8 @@ class Export {
       Result<InodeId> inode = parts_.tree->resolve(path);
       const Result<Attributes> row = inode ? parts_.tree->attributes(*inode) : Result<Attributes>(answer(ENOENT));
       if (row) {
-        (void)!::fchown(made.get(), row->uid, row->gid);
-        if (::fchmod(made.get(), row->mode & 07777) != 0) return os_error(errno, to_ + path);
+        const int chowned = ::fchown(made.get(), row->uid, row->gid);
+        if (::fchmod(made.get(), mode_of(*row, chowned)) != 0) return os_error(errno, to_ + path);
         if (::futimens(made.get(), times_of(*row).data()) != 0) return os_error(errno, to_ + path);
       }
       if (::fsync(made.get()) != 0) return os_error(errno, to_ + path);

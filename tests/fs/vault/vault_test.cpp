@@ -20,6 +20,7 @@
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/stage.h"
 #include "tests/testing/temp_dir.h"
+#include "tests/testing/without_chown.h"
 
 namespace coffer::vault {
 namespace {
@@ -238,6 +239,43 @@ TEST_F(VaultTest, TellsWhoWaitsWhenAnotherHoldsTheRightToWriteAsTheLinkComesBack
   EXPECT_TRUE(testing::eventually([&] { return (*first)->status().lease == "lost"; }));
   EXPECT_THAT((*first)->status().problems, ::testing::Contains(HasSubstr("second has the right to write")));
   EXPECT_TRUE(read(**first, "mine"));
+}
+
+// Claim: a program that ran as its owner does not come to run as whoever exported it.
+TEST_F(VaultTest, ExportsSetuidOnlyWhereTheOwnerIsKept) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  ASSERT_TRUE(enroll("first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  stage_.stop_server();
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault) << vault.error().what;
+  write(**vault, "program", random_.bytes(500));
+  meta::NewInode what;
+  what.mode = S_IFIFO | 0644;
+  ASSERT_TRUE((*vault)->file_system().create(kRootInode, "fifo", what));
+  for (const char* name : {"program", "fifo"}) {
+    const InodeId inode = (*vault)->file_system().lookup(kRootInode, name)->inode;
+    meta::AttributeChange given;
+    given.uid = given.gid = 1234;
+    ASSERT_TRUE((*vault)->file_system().change(inode, given));
+    meta::AttributeChange setuid;
+    setuid.mode = 06755;
+    ASSERT_TRUE((*vault)->file_system().change(inode, setuid));
+  }
+  const auto mode_of = [&](const std::string& path) {
+    struct stat found {};
+    EXPECT_EQ(::lstat((stage_.folder() + path).c_str(), &found), 0) << path;
+    return found.st_mode & 07777;
+  };
+  ASSERT_TRUE((*vault)->export_owed(stage_.folder() + "/kept", {}, {}));
+  EXPECT_EQ(mode_of("/kept/program"), 06755u);
+  EXPECT_EQ(mode_of("/kept/fifo"), 06755u);
+  {
+    const testing::WithoutChown as_others;
+    ASSERT_TRUE((*vault)->export_owed(stage_.folder() + "/not-kept", {}, {}));
+  }
+  EXPECT_EQ(mode_of("/not-kept/program"), 0755u);
+  EXPECT_EQ(mode_of("/not-kept/fifo"), 0755u);
 }
 
 // Claim: a change that brings no chunk along is committed although nothing else happens and nobody waits.
