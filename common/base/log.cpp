@@ -5,6 +5,8 @@
 
 #include <memory>
 
+#include "common/base/escape.h"
+
 namespace coffer::log {
 namespace {
 
@@ -19,22 +21,13 @@ spdlog::logger& logger() {
   return instance;
 }
 
-bool needs_quotes(std::string_view value) {
-  return value.empty() || value.find_first_of(" \"=\\\n\r\t") != std::string_view::npos;
-}
-
+/// A peer chooses some of these bytes: it must not be able to forge a line, or to steer the terminal that shows it.
 void append_value(std::string& line, std::string_view value) {
-  if (!needs_quotes(value)) {
-    line += value;
-    return;
-  }
-  line += '"';
-  for (const char c : value) {  // A peer chooses some of these bytes: it must not be able to forge a line.
-    const bool control = static_cast<unsigned char>(c) < 0x20;
-    if (c == '"' || c == '\\') line += '\\';
-    line += control ? ' ' : c;
-  }
-  line += '"';
+  const std::string safe = base::escaped(value, "\"\\");
+  const bool needs_quotes = safe.empty() || safe != value || safe.find_first_of(" =") != std::string::npos;
+  if (needs_quotes) line += '"';
+  line += safe;
+  if (needs_quotes) line += '"';
 }
 
 void write(spdlog::level::level_enum level, std::string_view event, std::initializer_list<Field> fields) {

@@ -1,7 +1,7 @@
 // One line an event: a time, a level, the event's name, and key=value fields.
 //
 // Never a key, never a file name, never content: a log may be sent to a stranger who helps.
-// Thread-safe. Lines go to stderr.
+// Control characters in a value, and what is no UTF-8, are escaped. Thread-safe. Lines go to stderr.
 #pragma once
 
 #include <initializer_list>

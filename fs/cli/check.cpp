@@ -6,6 +6,7 @@
 
 #include "common/base/text.h"
 #include "fs/cli/command.h"
+#include "fs/cli/terminal.h"
 #include "fs/vault/home_check.h"
 
 namespace coffer::cli {
@@ -38,16 +39,16 @@ json to_json(const vault::HomeReport& report) {
 
 void print(const vault::HomeReport& report, bool read_data) {
   for (const vault::HomeFinding& finding : report.findings) {
-    std::cout << finding.where << ": " << finding.what << "\n";
+    std::cout << shown(finding.where) << ": " << shown(finding.what) << "\n";
     for (std::size_t i = 0; i < finding.paths.size() && i < kPathsShown; ++i) {
-      std::cout << "    " << finding.paths[i] << "\n";
+      std::cout << "    " << shown(finding.paths[i]) << "\n";
     }
     if (finding.paths.size() > kPathsShown) {
       std::cout << "    and " << finding.paths.size() - kPathsShown << " more files (--json names all)\n";
     }
-    std::cout << "  do: " << finding.remedy << "\n";
+    std::cout << "  do: " << shown(finding.remedy) << "\n";
   }
-  for (const std::string& note : report.notes) std::cout << "Note: " << note << "\n";
+  for (const std::string& note : report.notes) std::cout << "Note: " << shown(note) << "\n";
   std::cout << report.files << " files, " << report.spool_chunks << " chunks in the spool ("
             << base::format_size(report.spool_bytes) << "), "
             << (read_data ? std::string("all of them read") : std::to_string(report.owed_chunks) + " owed ones read")

@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 #include <iostream>
+#include <sstream>
 #include <utility>
 
 #include "fs/cli/command.h"
@@ -26,7 +27,9 @@ std::string text_of(const Error& error) {
 }
 
 int report(const Error& error) {
-  std::cerr << "coffer: " << text_of(error) << "\n";
+  std::istringstream lines(text_of(error));
+  std::cerr << "coffer: ";
+  for (std::string line; std::getline(lines, line);) std::cerr << shown(line, STDERR_FILENO) << "\n";
   return error.fault == Fault::refused && error.code == kUsageCode ? kWrongUsage : kFailed;
 }
 
@@ -123,7 +126,7 @@ int run(int argc, const char* const* argv) {
     const Result<int> done = line.action();
     return done ? *done : report(done.error());
   } catch (const std::exception& failure) {  // Of a library: the edge of the program.
-    std::cerr << "coffer: " << failure.what() << "\n";
+    std::cerr << "coffer: " << shown(failure.what(), STDERR_FILENO) << "\n";
     return kFailed;
   }
 }

@@ -10,6 +10,7 @@
 
 #include "fs/cli/command.h"
 #include "fs/cli/open_side.h"
+#include "fs/cli/terminal.h"
 
 namespace coffer::cli {
 
@@ -48,15 +49,15 @@ std::string time_text(std::int64_t since_1970_ns) {
 
 Result<void> show(Side& side, const std::string& path, const std::string& name, bool is_long) {
   if (!is_long) {
-    std::cout << name << "\n";
+    std::cout << shown(name) << "\n";
     return {};
   }
   COFFER_TRY(const Node node, side.look(path));
   std::cout << mode_text(node.mode) << std::setw(4) << node.links << std::setw(6) << node.uid << std::setw(6)
-            << node.gid << std::setw(14) << node.bytes << " " << time_text(node.mtime_ns) << " " << name;
+            << node.gid << std::setw(14) << node.bytes << " " << time_text(node.mtime_ns) << " " << shown(name);
   if (S_ISLNK(node.mode)) {
     COFFER_TRY(const std::string target, side.link_target(path));
-    std::cout << " -> " << target;
+    std::cout << " -> " << shown(target);
   }
   std::cout << "\n";
   return {};

@@ -1,4 +1,6 @@
 // coffer owed: what the server does not have yet, and the way out where it cannot be sent.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <array>
 #include <ctime>
@@ -53,9 +55,9 @@ Result<int> list(const OwedOptions& options, const CommandLine& line) {
     std::cout << "Nothing is owed: everything is committed on " << settings.server.host << ".\n";
   } else {
     for (const vault::OwedEntry& entry : *owed) {
-      std::cout << entry.path << "\n    " << joined(entry.what);
+      std::cout << shown(entry.path) << "\n    " << joined(entry.what);
       if (entry.bytes > 0) std::cout << " (" << base::format_size(entry.bytes) << ")";
-      std::cout << ", since " << local_time(entry.since_ns) << ": " << entry.why << "\n";
+      std::cout << ", since " << local_time(entry.since_ns) << ": " << shown(entry.why) << "\n";
     }
   }
   return owed->empty() ? kDone : kNotCommitted;
@@ -85,9 +87,11 @@ Result<int> export_owed(const OwedOptions& options, const CommandLine& line) {
              export_to(to, options, folder, [&](std::uint64_t done, std::uint64_t of) {
                progress.show(done, of, std::to_string(done) + " of " + std::to_string(of));
              }));
-  for (const std::string& path : report.removed) std::cout << path << ": removed here; there is nothing to export\n";
+  for (const std::string& path : report.removed)
+    std::cout << shown(path) << ": removed here; there is nothing to export\n";
   for (const vault::NotExported& one : report.not_exported) {
-    std::cerr << "coffer: " << one.path << " is not exported: " << one.what << "\n";
+    std::cerr << "coffer: " << shown(one.path, STDERR_FILENO) << " is not exported: " << shown(one.what, STDERR_FILENO)
+              << "\n";
   }
   std::cout << report.files << (report.files == 1 ? " file" : " files") << " and " << report.folders
             << (report.folders == 1 ? " folder, " : " folders, ") << base::format_size(report.bytes) << ", are in "

@@ -1,4 +1,6 @@
 // coffer put: copies files into the vault, and returns when they are committed.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <filesystem>
 #include <iostream>
@@ -55,7 +57,8 @@ Result<int> put(const PutOptions& options, const CommandLine& line) {
     }
   }
   if (const Result<void> synced = vault.sync(); !synced) {
-    std::cerr << "coffer: copied, but not everything is committed: " << synced.error().what << "\n";
+    std::cerr << "coffer: copied, but not everything is committed: " << shown(synced.error().what, STDERR_FILENO)
+              << "\n";
     return kNotCommitted;
   }
   std::cout << all.files << (all.files == 1 ? " file, " : " files, ") << base::format_size(all.bytes)

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "fs/cli/command.h"
+#include "fs/cli/terminal.h"
 #include "fs/vault/log_watch.h"
 #include "fs/vault/recovery.h"
 #include "fs/vault/vault.h"
@@ -38,9 +39,9 @@ json to_json(const vault::RecoveryReport& report) {
 }
 
 void print(const vault::RecoveryReport& report) {
-  for (const std::string& path : report.divergence.paths) std::cout << path << "\n";
+  for (const std::string& path : report.divergence.paths) std::cout << shown(path) << "\n";
   for (const std::string& path : report.lost_paths)
-    std::cout << path << ": LOST: its content is neither here nor there\n";
+    std::cout << shown(path) << ": LOST: its content is neither here nor there\n";
   std::cout << "Commit " << report.divergence.server.seq << " is the server's last, commit "
             << report.divergence.seen.seq << " the last that was seen here: " << vault::describe(report.divergence)
             << ".\n";

@@ -1,10 +1,13 @@
 // coffer sync: returns when everything that was written before is committed.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
 
 #include "fs/cli/command.h"
 #include "fs/cli/progress.h"
+#include "fs/cli/terminal.h"
 #include "fs/control/control_client.h"
 
 namespace coffer::cli {
@@ -38,7 +41,7 @@ Result<int> sync(const SyncOptions& options, const CommandLine& line) {
                           [&](const vault::Status& status) { return progress.show(status), true; });
   }
   if (!synced) {
-    std::cerr << "coffer: not everything is committed: " << synced.error().what << "\n";
+    std::cerr << "coffer: not everything is committed: " << shown(synced.error().what, STDERR_FILENO) << "\n";
     return kNotCommitted;
   }
   return kDone;

@@ -8,6 +8,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "common/base/escape.h"
+
 namespace coffer::cli {
 
 namespace {
@@ -36,6 +38,8 @@ bool has_terminal() {
   ::close(fd);
   return true;
 }
+
+std::string shown(std::string_view text, int fd) { return ::isatty(fd) == 1 ? base::escaped(text) : std::string(text); }
 
 Result<crypto::Secret> ask_secret(const std::string& prompt) {
   const int fd = ::open("/dev/tty", O_RDWR | O_CLOEXEC);
@@ -76,7 +80,7 @@ ProgressLine::~ProgressLine() {
 void ProgressLine::show(const std::string& text) {
   if (!is_shown_) return;
   is_dirty_ = true;
-  write_text(STDERR_FILENO, "\r\033[K" + text.substr(0, columns() - 1));
+  write_text(STDERR_FILENO, "\r\033[K" + base::escaped(text, "").substr(0, columns() - 1));
 }
 
 void ProgressLine::show(std::uint64_t done, std::uint64_t of, const std::string& text) {

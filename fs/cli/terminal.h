@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "common/base/result.h"
 #include "common/crypto/wipe.h"
@@ -11,6 +12,9 @@ namespace coffer::cli {
 
 /// True if there is a terminal to ask at.
 bool has_terminal();
+/// `text` as it may be shown on `fd`: on a terminal what steers it is escaped (base::escaped), for it may be the name
+/// of a file that someone else made. Everything but plain words of ours goes through this.
+std::string shown(std::string_view text, int fd = 1);
 /// Reads one line from the controlling terminal without showing it. Fault::refused where there is none.
 Result<crypto::Secret> ask_secret(const std::string& prompt);
 /// Asks twice; Fault::refused if the two differ or are empty.

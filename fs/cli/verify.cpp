@@ -37,12 +37,14 @@ Result<vault::VerifyReport> ask(const vault::VaultFolder& folder, const VerifyOp
 }
 
 int say(const vault::VerifyReport& report, const VerifyOptions& options) {
-  for (const vault::Finding& finding : report.findings) std::cout << finding.path << ": " << finding.what << "\n";
+  for (const vault::Finding& finding : report.findings) {
+    std::cout << shown(finding.path) << ": " << shown(finding.what) << "\n";
+  }
   std::cout << report.files << " files, " << base::format_size(report.bytes) << ": " << report.chunks << " chunks ("
             << base::format_size(report.chunk_bytes) << ") "
             << (options.request.read_data ? "read back from the server and opened" : "hashed by the server");
   if (!options.request.against.empty()) {
-    std::cout << ", " << report.compared_files << " files compared with " << options.request.against;
+    std::cout << ", " << report.compared_files << " files compared with " << shown(options.request.against);
   }
   if (report.findings.empty()) {
     std::cout << ": all good.\n";

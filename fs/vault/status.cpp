@@ -5,6 +5,7 @@
 #include <ctime>
 #include <nlohmann/json.hpp>
 
+#include "common/base/escape.h"
 #include "common/base/text.h"
 
 namespace coffer::vault {
@@ -152,7 +153,8 @@ namespace {
 std::string to_sentence(const LogAlarm& alarm) {
   constexpr std::size_t kPathsShown = 20;
   std::string text = alarm.paths.empty() ? "" : "\nNot on the server as they are here:";
-  for (std::size_t i = 0; i < alarm.paths.size() && i < kPathsShown; ++i) text += "\n  " + alarm.paths[i];
+  for (std::size_t i = 0; i < alarm.paths.size() && i < kPathsShown; ++i)
+    text += "\n  " + base::escaped(alarm.paths[i]);
   const std::uint64_t shown = std::min<std::uint64_t>(alarm.paths.size(), kPathsShown);
   if (alarm.path_count > shown) {
     text += "\n  and " + std::to_string(alarm.path_count - shown) + " more; `coffer recover` names all";
@@ -174,7 +176,7 @@ std::string to_sentence(const Status& status) {
             base::format_size(status.owed_bytes + status.buffered_bytes) + " are not on the server yet";
     if (status.owed_since_ns) text += ", the oldest since " + clock_time(*status.owed_since_ns);
     const std::string why = why_owed(status);
-    text += why.empty() ? "; they are on their way." : "; " + why + ".";
+    text += why.empty() ? "; they are on their way." : "; " + base::escaped(why, "") + ".";
   }
   if (status.open_files > 0) {
     text += "\n" + count_of(status.open_files, "file is", "files are") + " open for writing.";
@@ -195,7 +197,7 @@ std::string to_sentence(const Status& status) {
             " so far). `coffer verify` names the files.";
   }
   if (status.alarm) text += to_sentence(*status.alarm);
-  for (const std::string& problem : status.problems) text += "\nProblem: " + problem;
+  for (const std::string& problem : status.problems) text += "\nProblem: " + base::escaped(problem, "");
   if (!status.all_committed() && (status.lease == "lost" || status.link == "refused")) {
     text +=
         "\nWhat is not on the server is kept here: `coffer owed list` shows it, `coffer owed export DIR` writes it "

@@ -165,10 +165,11 @@ void Client::acquire_lease(bool force, Deadline deadline, Done<LeaseGrant> done)
   wire::AcquireLease message;
   message.set_force(force);
   const auto convert = [](const wire::AcquireLeaseDone& answer) -> Result<LeaseGrant> {
+    COFFER_TRY(std::string holder, wire::parse_name(answer.holder()));
     return LeaseGrant{.granted = answer.granted(),
                       .epoch = answer.epoch(),
                       .ttl = std::chrono::milliseconds(answer.ttl_ms()),
-                      .holder = answer.holder()};
+                      .holder = std::move(holder)};
   };
   core_->submit(
       call_of(Type::acquire_lease, message, deadline, std::move(done), decoded_as<wire::AcquireLeaseDone>(convert)));

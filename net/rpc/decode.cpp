@@ -13,7 +13,7 @@ Error broken(const char* what) { return Error{Fault::protocol, 0, std::string("a
 Result<VaultState> decode(const wire::Vault& message) {
   VaultState vault;
   COFFER_TRY(vault.id, wire::parse_id<object::VaultId>(message.id()));
-  vault.name = message.name();
+  COFFER_TRY(vault.name, wire::parse_name(message.name()));
   vault.read_only = message.read_only();
   vault.quota_bytes = message.quota_bytes();
   vault.stored_bytes = message.stored_bytes();
@@ -37,7 +37,7 @@ Result<ServerFacts> decode(const wire::HelloDone& message) {
   if (message.version() != wire::kVersion) return broken("a version that was not offered");
   ServerFacts facts;
   COFFER_TRY(facts.client, wire::parse_id<object::ClientId>(message.client()));
-  facts.client_name = message.client_name();
+  COFFER_TRY(facts.client_name, wire::parse_name(message.client_name()));
   for (const wire::Vault& one : message.vaults()) {
     COFFER_TRY(VaultState vault, decode(one));
     facts.vaults.push_back(std::move(vault));

@@ -25,7 +25,7 @@ Result<Enrolled> decode(const wire::EnrollDone& message, const crypto::Digest& c
   COFFER_TRY(enrolled.vault, rpc::decode(message.vault()));
   enrolled.certificate_pem = message.certificate();
   enrolled.ca_pem = message.ca();
-  enrolled.client_name = message.client_name();
+  COFFER_TRY(enrolled.client_name, wire::parse_name(message.client_name()));
   return enrolled;
 }
 

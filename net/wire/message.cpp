@@ -33,6 +33,14 @@ std::uint32_t crc_of(ByteView block) {
   return static_cast<std::uint32_t>(crc32_z(0, reinterpret_cast<const unsigned char*>(block.data()), block.size()));
 }
 
+/// What a person reads: whoever wrote it must not steer the terminal.
+std::string plain_ascii(std::string text) {
+  for (char& c : text) {
+    if (c < 0x20 || c > 0x7e) c = '?';
+  }
+  return text;
+}
+
 }  // namespace
 
 bool parse_into(google::protobuf::MessageLite& message, ByteView header) {
@@ -67,10 +75,7 @@ wire::Error to_wire(const coffer::Error& error) {
   const bool is_about_server = error.fault == Fault::local_io;
   // proto3 strings must be UTF-8; a text that grew from foreign input need not be.
   std::string what = is_about_server ? "the server's storage failed" : error.what;
-  for (char& c : what) {
-    if (static_cast<unsigned char>(c) >= 0x80 || static_cast<unsigned char>(c) < 0x20) c = '?';
-  }
-  message.set_what(std::move(what));
+  message.set_what(plain_ascii(std::move(what)));
   return message;
 }
 
@@ -81,7 +86,7 @@ coffer::Error from_wire(const wire::Error& error) {
     return {Fault::protocol, 0, "the server answered with an error that is none"};
   }
   const int code = is_errno ? error.code() : 0;
-  const std::string what = "server: " + (error.what().empty() ? std::string("no reason given") : error.what());
+  const std::string what = "server: " + (error.what().empty() ? "no reason given" : plain_ascii(error.what()));
   switch (error.reason()) {
     case wire::Error::ANSWER: return {Fault::answer, code, what};
     case wire::Error::REFUSED: return {Fault::refused, code, what};
@@ -91,6 +96,16 @@ coffer::Error from_wire(const wire::Error& error) {
     case wire::Error::INTERNAL: return {Fault::offline, EIO, what};
     default: return {Fault::offline, EAGAIN, what};
   }
+}
+
+Result<std::string> parse_name(const std::string& field) {
+  const auto fits = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-';
+  };
+  const bool begins_well = field.empty() || (field.front() != '.' && field.front() != '_' && field.front() != '-');
+  if (field.size() <= kNameBytesMax && begins_well && std::ranges::all_of(field, fits)) return field;
+  return coffer::Error{Fault::protocol, 0, "a name that is none"};
 }
 
 std::vector<std::uint32_t> block_crcs(ByteView chunk) {

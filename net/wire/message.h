@@ -16,6 +16,7 @@ namespace coffer::wire {
 
 /// Chunks that one answer to a ping asks for: 64 MiB, more than a client sends before its next ping.
 inline constexpr std::size_t kWantedInPingMax = 64;
+inline constexpr std::size_t kNameBytesMax = 64;
 
 /// False if `header` is not such a message. Protobuf's own complaints do not reach the log: a stranger could fill it.
 bool parse_into(google::protobuf::MessageLite& message, ByteView header);
@@ -43,7 +44,11 @@ Result<Id> parse_id(const std::string& field) {
 Result<std::vector<object::ChunkId>> parse_ids(const std::string& field);
 std::string join_ids(std::span<const object::ChunkId> ids);
 
-/// What the other side is told about `error`.
+/// A client's or a vault's name, or none: at most 64 letters, digits, '.', '_' and '-', of which the first is a letter
+/// or a digit. Fault::protocol for all else, so that a name is safe in a path and on a terminal.
+Result<std::string> parse_name(const std::string& field);
+
+/// What the other side is told about `error`. Its text is printable ASCII; other characters become '?'.
 ///
 ///     Fault                          reason
 ///     answer                         ANSWER     with the errno
@@ -55,7 +60,7 @@ std::string join_ids(std::span<const object::ChunkId> ids);
 ///     offline, stopped               BUSY
 wire::Error to_wire(const coffer::Error& error);
 
-/// What the client makes of it.
+/// What the client makes of it. The text is cleaned in the same way.
 ///
 ///     reason                         Fault
 ///     ANSWER                         answer     with the errno; protocol where the code is none

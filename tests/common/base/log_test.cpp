@@ -21,13 +21,16 @@ TEST(Log, WritesOneLineAnEvent) {
   EXPECT_NE(line.find("Z info chunk.stored id=3fa2 bytes=17 ok=1\n"), std::string::npos) << line;
 }
 
-// Claim: whoever chooses a value cannot forge a line or a field with it.
+// Claim: whoever chooses a value cannot forge a line or a field with it, nor steer the terminal that shows it.
 TEST(Log, KeepsAValueWithinItsField) {
   const std::string line = logged([] {
     log::warn("tls.refused", {{"who", "a b\nc=\"d\\\x1b[31m"}, {"empty", ""}, {"why", "x"}});
+    log::warn("esc", {{"a", "\x1b"}, {"b", "\x7f"}, {"c", "\xc2\x9b"}, {"d", "\xff"}, {"e", "caf\xc3\xa9"}});
   });
-  EXPECT_NE(line.find("who=\"a b c=\\\"d\\\\ [31m\" empty=\"\" why=x\n"), std::string::npos) << line;
-  EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 1);
+  EXPECT_NE(line.find("who=\"a b\\nc=\\\"d\\\\\\x1b[31m\" empty=\"\" why=x\n"), std::string::npos) << line;
+  EXPECT_NE(line.find("esc a=\"\\x1b\" b=\"\\x7f\" c=\"\\xc2\\x9b\" d=\"\\xff\" e=caf\xc3\xa9\n"), std::string::npos)
+      << line;
+  EXPECT_EQ(std::count(line.begin(), line.end(), '\n'), 2);
 }
 
 TEST(Log, WritesNothingBelowItsLevel) {

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <pty.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -10,6 +11,7 @@
 #include <string>
 
 #include "fs/cli/side.h"
+#include "fs/cli/terminal.h"
 #include "tests/testing/temp_dir.h"
 #include "tests/testing/without_chown.h"
 
@@ -147,6 +149,20 @@ TEST(ACopy, LeavesSetuidBehindWhereTheOwnerCannotBeKept) {
   EXPECT_EQ(look(at + "/to/not-kept/program").st_uid, 0u);
   EXPECT_EQ(look(at + "/to/not-kept/program").st_mode & 07777, 0755u);
   EXPECT_EQ(look(at + "/to/not-kept/fifo").st_mode & 07777, 0755u);
+}
+
+// Claim: a name of the vault is shown on a terminal without steering it, and handed to a program as it is.
+TEST(AName, IsEscapedOnATerminalOnly) {
+  const std::string name = "a\x1b[31m\nb\\c";
+  int terminal = -1;
+  int shell = -1;
+  ASSERT_EQ(::openpty(&shell, &terminal, nullptr, nullptr, nullptr), 0);
+  EXPECT_EQ(shown(name, terminal), "a\\x1b[31m\\nb\\\\c");
+  ::close(terminal);
+  ::close(shell);
+  const int file = ::open("/dev/null", O_WRONLY | O_CLOEXEC);
+  EXPECT_EQ(shown(name, file), name);
+  ::close(file);
 }
 
 }  // namespace

@@ -110,6 +110,23 @@ TEST(Checks, SayInWhichBlockAChunkIsDamaged) {
   EXPECT_EQ(crcs[0], 0x7017f382u);
 }
 
+// Claim: a server cannot steer the terminal, or forge a line of the log, of whom it answers.
+TEST(ErrorOnTheWire, IsCleanedByWhoReceivesItToo) {
+  wire::Error error;
+  error.set_reason(wire::Error::REFUSED);
+  error.set_what("\x1b]0;owned\x07no\n\x7f\xc2\x9b");
+  EXPECT_EQ(from_wire(error).what, "server: ?]0;owned?no????");
+}
+
+TEST(ANameOnTheWire, IsSafeInAPathAndOnATerminal) {
+  for (const char* good : {"", "laptop", "my.vault_2-old", "7"}) EXPECT_EQ(*parse_name(good), good);
+  for (const std::string bad :
+       {"../x", ".x", "-x", "a/b", "a b", "a\x1b[31m", "caf\xc3\xa9", std::string(65, 'a').c_str()}) {
+    ASSERT_FALSE(parse_name(bad)) << bad;
+    EXPECT_EQ(parse_name(bad).error().fault, Fault::protocol);
+  }
+}
+
 TEST(ErrorOnTheWire, IsTextThatProtobufTakesAndNotTheServersPaths) {
   EXPECT_EQ(to_wire({Fault::refused, 0, "caf\xe9\n"}).what(), "caf??");
   EXPECT_EQ(to_wire({Fault::local_io, EIO, "/srv/coffer/x"}).what().find("/srv"), std::string::npos);
