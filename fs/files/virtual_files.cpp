@@ -1,6 +1,7 @@
 #include "fs/files/virtual_files.h"
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
@@ -21,16 +22,18 @@ constexpr std::array kFiles{VirtualFile{kStatusFile, "status"}, VirtualFile{kBar
 Result<Attributes> virtual_attributes(InodeId inode, const Attributes& root, std::int64_t now_ns) {
   Attributes attributes;
   attributes.inode = inode;
-  attributes.uid = root.uid;
-  attributes.gid = root.gid;
+  attributes.uid = ::geteuid();
+  attributes.gid = ::getegid();
   attributes.links = 1;
   attributes.atime_ns = attributes.mtime_ns = attributes.ctime_ns = now_ns;
   attributes.btime_ns = root.btime_ns;
   if (inode == kVirtualFolder) {
     attributes.mode = S_IFDIR | 0555u;
     attributes.links = 2;
-  } else if (inode == kStatusFile || inode == kBarrierFile) {
-    attributes.mode = S_IFREG | 0444u;
+  } else if (inode == kStatusFile) {  // It names paths and folders of whoever mounted.
+    attributes.mode = S_IFREG | 0400u;
+  } else if (inode == kBarrierFile) {  // It keeps the server busy.
+    attributes.mode = S_IFREG | 0600u;
   } else {
     return answer(ENOENT);
   }

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "common/base/log.h"
+#include "fs/files/virtual_files.h"
 #include "fs/ops/context.h"
 #include "fs/ops/errno.h"
 
@@ -41,7 +42,8 @@ struct stat stat_of(const Context& context, const Attributes& attributes) {
   struct stat st {};
   st.st_ino = attributes.inode.value();
   st.st_mode = attributes.mode;
-  if (context.shown.umask) st.st_mode = (attributes.mode & S_IFMT) | (0777u & ~*context.shown.umask);
+  const bool has_umask = context.shown.umask && !files::is_virtual(attributes.inode);  // Those are their owner's alone.
+  if (has_umask) st.st_mode = (attributes.mode & S_IFMT) | (0777u & ~*context.shown.umask);
   st.st_nlink = attributes.links;
   st.st_uid = context.shown.uid.value_or(attributes.uid);
   st.st_gid = context.shown.gid.value_or(attributes.gid);

@@ -76,6 +76,22 @@ TEST_F(AnInode, ShowsTheOwnerAndModeThatTheMountWasAskedToShow) {
   EXPECT_EQ(output(mounted(), "stat -c '%n %a' f d"), "f 640\nd 755\n");
 }
 
+// Claim: with allow_other, what names paths and folders of the one who mounted is read by no other user, whatever the
+// mount shows of files.
+TEST_F(AnInode, OfOursIsNotForTheOtherUsersThatAreLetIn) {
+  for (const ops::Shown& shown : {ops::Shown{}, ops::Shown{.uid = {}, .gid = {}, .umask = 0}}) {
+    mount_with({}, shown);
+    output(mounted(), "echo text > f; chmod 644 f");
+    ASSERT_EQ(::chmod(mounted().c_str(), 0755), 0);
+    EXPECT_EQ(output(mounted(), R"sh(
+      other() { setpriv --reuid 65534 --regid 65534 --clear-groups "$@" 2>&1 | sed 's/.*: //'; }
+      other cat f; other cat .coffer/status; other sync .coffer/barrier
+      head -c 1 .coffer/status; sync .coffer/barrier && echo synced
+    )sh"),
+              "text\nPermission denied\nPermission denied\n{synced\n");
+  }
+}
+
 // Claim: of two changes the later one has no earlier time, whether the kernel or the daemon says it.
 TEST_F(AnInode, IsNeverOlderWhenItIsWrittenThanWhenItWasMade) {
   for (int i = 0; i < 200; ++i) {

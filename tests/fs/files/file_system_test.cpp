@@ -64,6 +64,17 @@ TEST_F(AFileSystem, FindsItsOwnFolderAndDoesNotListIt) {
   EXPECT_EQ(code(files().open(files::kStatusFile, O_RDWR)), EACCES);
 }
 
+TEST_F(AFileSystem, ShowsStatusAndBarrierToWhoMountedAlone) {
+  meta::AttributeChange given_away;
+  given_away.uid = given_away.gid = 1234;
+  ASSERT_TRUE(files().change(kRootInode, given_away));
+  for (const auto& [inode, mode] : {std::pair(files::kStatusFile, 0400), std::pair(files::kBarrierFile, 0600)}) {
+    const Attributes attributes = *files().attributes(inode);
+    EXPECT_EQ(attributes.mode, S_IFREG | static_cast<unsigned>(mode));
+    EXPECT_EQ(attributes.uid, ::geteuid()) << "and not whose the vault's root is";
+  }
+}
+
 TEST_F(AFileSystem, TellsStatusAsItWasWhenItWasOpened) {
   const HandleId handle = *files().open(files::kStatusFile, O_RDONLY);
   Bytes into(100);
