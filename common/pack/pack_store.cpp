@@ -37,6 +37,15 @@ Result<Bytes> read_stored(os::File& file, std::uint64_t record_offset, std::uint
   return payload;
 }
 
+/// False also where the header cannot be read: it is no part of the chunk.
+bool is_record_of(os::File& file, const Location& at, const object::ChunkId& id) {
+  Bytes bytes(kRecordHeaderBytes);
+  const Result<std::size_t> got = file.read_at(bytes, at.offset);
+  if (!got || *got < bytes.size()) return false;
+  const std::optional<RecordHeader> header = decode_record_header(bytes);
+  return header && header->id == id && header->bytes == at.bytes;
+}
+
 /// A pack that is gone took its chunks with it, and no others.
 Error pack_error(Error error) {
   if (error.code == ENOENT) error = {Fault::corrupt, EIO, std::move(error.what)};
@@ -202,7 +211,11 @@ Result<Bytes> PackStore::read_range(const object::ChunkId& id, std::uint32_t off
     if (offset > at.bytes || bytes > at.bytes - offset) return Error{Fault::corrupt, EIO, "range is not in the chunk"};
     const Result<std::shared_ptr<os::File>> file = state.files->get(at.pack);
     if (!file) return pack_error(file.error());
-    return read_stored(**file, at.offset + offset, bytes);
+    // A part has no hash of its own: that it is this chunk's, the record's header must say, or the whole.
+    if (is_record_of(**file, at, id)) return read_stored(**file, at.offset + offset, bytes);
+    COFFER_TRY(const Bytes whole, read_stored(**file, at.offset, at.bytes));
+    if (crypto::sha256(whole) != id.array()) return Error{Fault::corrupt, EIO, "chunk does not match its id"};
+    return copy_of(ByteView(whole).subspan(offset, bytes));
   });
 }
 

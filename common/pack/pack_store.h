@@ -76,7 +76,8 @@ class PackStore {
   /// The bytes as stored, checked against their id: Fault::corrupt on a mismatch, and where the disk cannot read them
   /// (EIO) or has lost their pack. Absent: answer(ENOENT).
   Result<Bytes> read(const object::ChunkId& id);
-  /// The same without the check, for ranges: `offset + bytes` within the chunk (else Fault::corrupt).
+  /// A part: `offset + bytes` within the chunk (else Fault::corrupt). It is of this chunk's record, or Fault::corrupt;
+  /// whether its bytes are sound is for the caller to check, who knows what they are.
   Result<Bytes> read_range(const object::ChunkId& id, std::uint32_t offset, std::uint32_t bytes);
   /// Forgets the chunk; absent, it does nothing. With the next sync() the chunk is gone for good and its disk space
   /// given back (hole punching; a pack without chunks is deleted), after a crash before that it may be there again,

@@ -42,11 +42,6 @@ struct PutChunkDone {
   bool was_stored = false;  ///< It was there before.
 };
 
-struct ChunkRange {
-  Bytes bytes;
-  std::uint64_t chunk_bytes = 0;  ///< Of the whole chunk.
-};
-
 enum class VerifyState { good, missing, damaged };
 
 struct CommitPage {

@@ -11,8 +11,6 @@ using wire::Type;
 
 namespace {
 
-/// A range that a reader waits for is quicker than the chunks that others fetch.
-constexpr std::uint64_t kSmallRangeBytes = 64u << 10;
 constexpr unsigned kGetTriesMax = 3;
 
 /// A call whose answer `decode` turns into what `done` wants.
@@ -116,23 +114,6 @@ void Client::put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> s
 
 void Client::get_chunk(const object::ChunkId& id, Deadline deadline, Done<Bytes> done) {
   get_whole(*core_, id, deadline, std::move(done), kGetTriesMax);
-}
-
-void Client::get_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes, Deadline deadline,
-                       Done<ChunkRange> done) {
-  COFFER_CHECK(bytes > 0);
-  wire::GetChunk message;
-  message.set_id(field(id));
-  message.set_offset(offset);
-  message.set_bytes(bytes);
-  Call call =
-      call_of(Type::get_chunk, message, deadline, std::move(done), [bytes](Answer answer) -> Result<ChunkRange> {
-        COFFER_TRY(const auto header, wire::parse<wire::GetChunkDone>(answer.header));
-        if (answer.body.size() > bytes) return Error{Fault::protocol, 0, "more bytes than asked for"};
-        return ChunkRange{.bytes = std::move(answer.body), .chunk_bytes = header.chunk_bytes()};
-      });
-  call.is_bulk = bytes > kSmallRangeBytes;
-  core_->submit(std::move(call));
 }
 
 void Client::verify_chunks(std::vector<object::ChunkId> ids, Deadline deadline, Done<std::vector<VerifyState>> done) {

@@ -97,9 +97,6 @@ class Client {
   /// The whole chunk, its SHA-256 checked: asked for up to three times, then Fault::corrupt on a mismatch.
   /// answer(ENOENT) where the server has none.
   void get_chunk(const object::ChunkId& id, Deadline deadline, Done<Bytes> done);
-  /// 1 … limits::kChunkSealedBytesMax bytes from `offset`; fewer where the chunk ends. Not checked against the id.
-  void get_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes, Deadline deadline,
-                 Done<ChunkRange> done);
   void verify_chunks(std::vector<object::ChunkId> ids, Deadline deadline, Done<std::vector<VerifyState>> done);
   /// The receipt's signature, vault and hash are checked: Fault::corrupt where they do not hold.
   void append_commit(Bytes commit, Deadline deadline, Done<object::Receipt> done);

@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <set>
 
+#include "common/db/database.h"
 #include "tests/common/pack/chunks.h"
 #include "tests/common/pack/hooked_disk.h"
 #include "tests/testing/faulty_disk.h"
@@ -47,6 +48,35 @@ TEST(PackStore, ReadsRangesThatLieWithinTheChunk) {
   EXPECT_EQ(store->read_range(chunk.id, 300, 1).error().fault, Fault::corrupt);
   EXPECT_EQ(store->read_range(chunk.id, ~0u, ~0u).error().fault, Fault::corrupt);
   EXPECT_EQ(store->read_range(random_chunk(2).id, 0, 1).error().code, ENOENT);
+}
+
+// Claim: a part of one chunk is never given for a part of another, though the index says so; and a rotten header alone
+// takes no chunk away.
+TEST(PackStore, ReadsNoRangeOfAnotherChunk) {
+  const TempDir dir(testing::in_memory());
+  const std::vector<Chunk> chunks = random_chunks(2);
+  append_all(*open_store(dir.path()), chunks);
+  {
+    auto db = db::Database::open(dir / "index.db", {});
+    ASSERT_TRUE(db->execute("CREATE TEMP TABLE ids AS SELECT id FROM chunks ORDER BY offset"));
+    ASSERT_TRUE(db->execute("UPDATE chunks SET id = randomblob(32)"));
+    ASSERT_TRUE(db->execute("UPDATE chunks SET id = (SELECT id FROM ids WHERE rowid = 2) WHERE offset = 32"));
+    ASSERT_TRUE(db->execute("UPDATE chunks SET id = (SELECT id FROM ids WHERE rowid = 1) WHERE offset <> 32"));
+  }
+  {
+    const auto store = open_store(dir.path());
+    for (const Chunk& chunk : chunks) {
+      const Result<Bytes> part = store->read_range(chunk.id, 10, 20);
+      ASSERT_FALSE(part);
+      EXPECT_EQ(part.error().fault, Fault::corrupt);
+      EXPECT_EQ(store->read(chunk.id).error().fault, Fault::corrupt);
+    }
+  }
+  const TempDir rotten(testing::in_memory());
+  const auto store = open_store(rotten.path());
+  append_all(*store, chunks);
+  flip_byte(first_pack(rotten.path()), kPackHeaderBytes + kRecordHeaderBytes + 300 + 10);
+  EXPECT_EQ(*store->read_range(chunks[1].id, 10, 20), copy_of(ByteView(chunks[1].bytes).subspan(10, 20)));
 }
 
 // Whoever reads a corrupt chunk asks for another copy; of a failed disk it would wait for the end.

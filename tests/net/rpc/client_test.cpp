@@ -76,20 +76,6 @@ TEST_F(ClientAndServer, CarryChunksUnchangedInBothDirections) {
   EXPECT_GT(client->bytes_received(), limits::kChunkSealedBytesMax);
 }
 
-TEST_F(ClientAndServer, CarryRanges) {
-  start_client();
-  const auto chunk = chunk_of(300'000, 2);
-  ASSERT_TRUE(put(chunk));
-  for (const std::uint64_t bytes : {4096u, 200'000u}) {
-    const auto range =
-        wait<ChunkRange>([&](auto done) { client->get_range(id_of(*chunk), 200'000, bytes, soon(), std::move(done)); });
-    ASSERT_TRUE(range) << range.error().what;
-    EXPECT_EQ(range->chunk_bytes, chunk->size());
-    const auto expected = ByteView(*chunk).subspan(200'000, std::min<std::size_t>(bytes, 100'000));
-    EXPECT_TRUE(std::ranges::equal(range->bytes, expected));
-  }
-}
-
 TEST_F(ClientAndServer, CarryEveryOtherRequest) {
   start_client();
   const auto kept = chunk_of(100, 3);

@@ -50,9 +50,6 @@ struct TestClient {
   Result<Bytes> get(const object::ChunkId& id) {
     return rpc::wait<Bytes>([&](auto done) { rpc->get_chunk(id, soon(), done); });
   }
-  Result<rpc::ChunkRange> get_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) {
-    return rpc::wait<rpc::ChunkRange>([&](auto done) { rpc->get_range(id, offset, bytes, soon(), done); });
-  }
   Result<std::vector<rpc::HaveState>> have(const std::vector<object::ChunkId>& ids) {
     return rpc::wait<std::vector<rpc::HaveState>>([&](auto done) { rpc->have(ids, soon(), done); });
   }

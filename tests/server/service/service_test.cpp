@@ -21,10 +21,6 @@ TEST_F(Server, StoresChunksAndGivesThemBack) {
   EXPECT_TRUE(client.have({id})->front().stored);
   EXPECT_EQ(client.have({id})->front().received, sealed.size());
   EXPECT_EQ(*client.get(id), sealed);
-  const auto range = client.get_range(id, 299'990, 100);
-  ASSERT_TRUE(range) << range.error().what;
-  EXPECT_EQ(range->bytes, Bytes(sealed.end() - 10, sealed.end()));
-  EXPECT_EQ(range->chunk_bytes, sealed.size());
   const auto unknown = id_of(random_.bytes(10));
   EXPECT_EQ(client.get(unknown).error().code, ENOENT);
   EXPECT_EQ(*client.verify({id, unknown}), (std::vector{rpc::VerifyState::good, rpc::VerifyState::missing}));
