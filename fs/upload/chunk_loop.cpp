@@ -136,6 +136,7 @@ bool ChunkLoop::pick() {
   picked_.assign(owed->begin(), owed->end());
   const MutexLock lock(state_->mutex);
   if (picked_.size() == kPickedMax) state_->chunks_wanted = true;
+  if (picked_.empty() && in_flight_.empty()) state_->problems.erase("quota");  // Whatever it was about is gone.
   return !picked_.empty();
 }
 

@@ -56,6 +56,7 @@ void CommitLoop::run() {
     }
     was_fruitless = !commit->has_value();
     if (!was_fruitless) append(**std::move(commit), epoch);
+    end_quota_problem();
     const MutexLock lock(state_->mutex);
     ++state_->commits_done;
     state_->committed.notify_all();  // Waiters look again, also where nothing was left to commit.
@@ -176,6 +177,16 @@ Result<void> CommitLoop::send_lost_chunks_again() {
   const MutexLock lock(state_->mutex);
   state_->want_chunks();
   return {};
+}
+
+// What found no room may be gone again. Else the chunk loop hears of room when it next sends one.
+void CommitLoop::end_quota_problem() {
+  {
+    const MutexLock lock(state_->mutex);
+    if (!state_->problems.contains("quota")) return;
+  }
+  const Result<meta::Owed> owed = parts_.tree.owed();
+  if (owed && owed->chunks == 0) state_->clear_problem("quota");
 }
 
 void CommitLoop::pause(std::chrono::milliseconds time) {

@@ -25,6 +25,7 @@ class CommitLoop {
   void append(Bytes commit, std::uint64_t epoch);
   void refused(const Error& error, std::uint64_t epoch);
   Result<void> send_lost_chunks_again();
+  void end_quota_problem();
   void pause(std::chrono::milliseconds time);
 
   Parts parts_;

@@ -415,6 +415,17 @@ TEST_F(UploaderTest, TellsWaitersThatTheQuotaIsFull) {
   EXPECT_THAT(uploader_->progress().problems, ::testing::ElementsAre("the vault's quota is used up"));
 }
 
+// Claim: the quota is a problem for as long as something waits for room, and no longer.
+TEST_F(UploaderTest, ForgetsThatTheQuotaIsFullWhenNothingWaitsForRoom) {
+  server_.refuse_all(Error{Fault::full, EDQUOT, "the vault's quota is used up"});
+  start();
+  add_file("file", 1);
+  ASSERT_TRUE(testing::eventually([&] { return !uploader_->progress().problems.empty(); }));
+  ASSERT_TRUE(tree_->unlink(kRootInode, "file"));
+  uploader_->wake();
+  EXPECT_TRUE(testing::eventually([&] { return uploader_->progress().problems.empty(); }, 5s));
+}
+
 TEST_F(UploaderTest, AsksForTheLeaseAgainWhenACommitIsRefused) {
   server_.refuse_commits(Error{Fault::refused, EROFS, "another lease"});
   start();
