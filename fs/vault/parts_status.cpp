@@ -61,6 +61,8 @@ Status Vault::Parts::status() const {
   status.lease = lease_text(lease->state());
   status.lease_holder = lease->holder();
   status.buffered_bytes = committer->buffered_bytes();
+  // The tree learns the size of a chunk that is being batched when it is sealed.
+  if (status.owed_chunks > 0) status.owed_bytes += committer->open_chunk_bytes();
   if (file_system) status.open_files = file_system->open_for_writing().size();
   status.spool_bytes = spool->used_bytes();
   status.spool_bytes_max = spool->bytes_max();
@@ -117,7 +119,7 @@ Result<void> Vault::Parts::accepts(std::uint64_t more_bytes) {
 files::Capacity Vault::Parts::capacity() {
   files::Capacity room;
   const std::uint64_t sent = uploader->progress().bytes_sent;
-  const std::uint64_t on_the_way = spool->owed_bytes() + committer->buffered_bytes();
+  const std::uint64_t on_the_way = spool->owed_bytes() + committer->open_chunk_bytes() + committer->buffered_bytes();
   const MutexLock guard(mutex_);
   if (!server_state_) return room;
   room.stored_bytes = server_state_->stored_bytes + (sent - sent_then_) + on_the_way;

@@ -278,6 +278,20 @@ TEST_F(VaultTest, ExportsSetuidOnlyWhereTheOwnerIsKept) {
   EXPECT_EQ(mode_of("/not-kept/fifo"), 0755u);
 }
 
+// Claim: small files that are still being batched are among the bytes that the status calls owed.
+TEST_F(VaultTest, CountsAsOwedWhatIsBeingBatched) {
+  ASSERT_TRUE(enroll("first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  stage_.stop_server();
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault) << vault.error().what;
+  for (const char* name : {"a", "b"}) write(**vault, name, random_.bytes(5000));
+  const Status status = (*vault)->status();
+  EXPECT_GE(status.owed_bytes, 10'000u);
+  EXPECT_THAT(to_sentence(status), HasSubstr(" and 9.8 KiB are not on the server yet"));
+  EXPECT_THAT(to_json(status), HasSubstr(R"("bytes":)" + std::to_string(status.owed_bytes)));
+}
+
 // Claim: a change that brings no chunk along is committed although nothing else happens and nobody waits.
 TEST_F(VaultTest, CommitsLoneChangesByItself) {
   ASSERT_TRUE(enroll("first"));
