@@ -13,8 +13,11 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "common/base/mutex.h"
+#include "common/db/database.h"
+#include "common/object/commit.h"
 #include "fs/vault/enrollment.h"
 #include "tests/testing/eventually.h"
 #include "tests/testing/seeded_random.h"
@@ -191,6 +194,51 @@ TEST_F(VaultTest, HandsTheLeaseOverWhenItIsClosed) {
   const auto first = open(folder("first", "first"));
   ASSERT_TRUE(first);
   EXPECT_TRUE((*first)->file_system().lookup(kRootInode, "b"));
+}
+
+// Claim: whoever holds the server, its keys and its log, but no key of the vault, cannot give a client that comes fresh
+// another history.
+//
+// Method: the one commit says another epoch, as it stands in the server's log, hash and all.
+TEST_F(VaultTest, RefusesACommitThatTheServerRewrote) {
+  ASSERT_TRUE(enroll("first"));
+  ASSERT_TRUE(enroll("second", "first"));
+  {
+    const auto first = open(folder("first", "first"));
+    ASSERT_TRUE(first);
+    write(**first, "file", random_.bytes(500));
+    ASSERT_TRUE(sync(**first));
+  }
+  stage_.stop_server();
+  for (const auto& vault : std::filesystem::directory_iterator(stage_.server_dir() + "/vaults")) {
+    if (!std::filesystem::exists(vault.path() / "oplog.db")) continue;
+    auto log = db::Database::open((vault.path() / "oplog.db").string(), {});
+    ASSERT_TRUE(log);
+    auto read = log->prepare("SELECT seq, bytes FROM log_commit");
+    ASSERT_TRUE(read);
+    std::map<std::int64_t, Bytes> commits;
+    while (*read->step()) commits.emplace(read->integer(0), copy_of(read->blob(1)));
+    ASSERT_FALSE(commits.empty());
+    auto write = log->prepare("UPDATE log_commit SET bytes = ?, hash = ? WHERE seq = ?");
+    object::CommitHash previous;
+    for (const auto& [seq, bytes] : commits) {
+      object::Commit commit = *object::decode_commit(bytes);
+      commit.epoch = 7777;
+      commit.previous = previous;
+      const Bytes forged = object::encode(commit);
+      previous = object::hash_of(forged);
+      ASSERT_TRUE(write->bind(1, forged).bind(2, previous.bytes()).bind(3, seq).run());
+    }
+  }
+  stage_.start_server();
+  const auto second = open(folder("second", "first"));
+  if (second) {
+    EXPECT_FALSE((*second)->file_system().lookup(kRootInode, "file")) << "a forged commit was believed";
+    EXPECT_THAT((*second)->status().problems, ::testing::Contains(HasSubstr("commit 1")));
+  } else {
+    EXPECT_EQ(second.error().fault, Fault::corrupt) << second.error().what;
+    EXPECT_THAT(second.error().what, HasSubstr("commit 1"));
+  }
 }
 
 // Claim: changes that were left owed while another client wrote are kept, and overwrite nothing.
