@@ -18,7 +18,7 @@ Result<void> check_room(os::Disk& disk, const std::string& folder, const object:
   const Result<std::uint64_t> free = disk.free_bytes(folder);
   const bool only_releases = commit.added.empty() && !commit.released.empty() && bytes <= kReleaseBytesMax;
   if (!free || *free >= bytes + (only_releases ? kSparedFromReleasesBytes : kSparedBytes)) return {};
-  return Error{Fault::full, ENOSPC, "the server's disk is full; no commits are taken until there is room on it again"};
+  return Error{Fault::full, ENOSPC, "the disk is full; no commits are taken until there is room on it again"};
 }
 
 /// The receipt of a commit that the log has already at this place, if it is this very one.

@@ -223,6 +223,9 @@ TEST_F(Cofferd, SaysWhatIsWrongWithItsConfiguration) {
 }
 
 TEST_F(Cofferd, ListsClientsAndVaultsForPeopleAndForPrograms) {
+  EXPECT_EQ(cofferd({"invite", "tablet"}).exit_code, 0);
+  EXPECT_NE(cofferd({"clients"}).out.find("invited until 20"), std::string::npos) << cofferd({"clients"}).out;
+  EXPECT_NE(cofferd({"revoke", "tablet"}).out.find("has ended"), std::string::npos);
   EXPECT_NE(cofferd({"clients"}).out.find("No clients yet"), std::string::npos);
   serve();
   object::VaultId vault;
