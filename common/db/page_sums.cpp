@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -90,7 +91,10 @@ int write(sqlite3_file* file, const void* from, int bytes, sqlite3_int64 offset)
 
 int sync(sqlite3_file* file, int flags) {
   File& own = of(file);
-  if (own.sync_failed) return SQLITE_IOERR_FSYNC;
+  if (own.sync_failed) {
+    errno = EIO;  // For xGetLastError.
+    return SQLITE_IOERR_FSYNC;
+  }
   const int code = own.real->pMethods->xSync(own.real, flags);
   own.sync_failed = code != SQLITE_OK;
   return code;

@@ -8,6 +8,7 @@
 
 #include "common/base/result.h"
 #include "common/os/clock.h"
+#include "fs/value/disk_failure.h"
 #include "fs/value/ids.h"
 
 namespace coffer::files {
@@ -38,6 +39,8 @@ class Durability {
   /// `more_bytes` of content no longer fit the quota. Quick: from memory.
   virtual Result<void> accepts(std::uint64_t more_bytes) = 0;
   virtual Capacity capacity() = 0;
+  /// Shared with all that writes to the local disk. Once it is set, FileSystem answers EROFS to every change.
+  virtual DiskFailure& disk_failure() = 0;
   /// What MOUNT/.coffer/status shows: one JSON object.
   virtual std::string status_json() = 0;
 };

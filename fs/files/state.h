@@ -1,8 +1,6 @@
 // What the parts of FileSystem share.
 #pragma once
 
-#include <atomic>
-#include <cerrno>
 #include <functional>
 #include <optional>
 #include <string>
@@ -16,27 +14,6 @@
 
 namespace coffer::files {
 
-/// That the local disk failed, and how. Set once: a sync that failed is never believed again, because the kernel drops
-/// the pages that it could not write (fsync(2)), and the next one succeeds. Thread-safe.
-class DiskFailure {
- public:
-  void set(const Error& error) {
-    const MutexLock lock(mutex_);
-    if (!what_) what_ = error.what;
-    is_set_ = true;
-  }
-  bool is_set() const { return is_set_; }
-  std::optional<std::string> get() const {
-    const MutexLock lock(mutex_);
-    return what_;
-  }
-
- private:
-  mutable Mutex mutex_;
-  std::atomic<bool> is_set_ = false;
-  std::optional<std::string> what_ GUARDED_BY(mutex_);
-};
-
 struct FileSystem::State {
   State(meta::Tree& its_tree, commit::Committer& its_committer, fetch::Fetcher& its_fetcher, Durability& its_durability,
         os::Clock& its_clock, const FileSystemOptions& its_options)
@@ -45,7 +22,8 @@ struct FileSystem::State {
         fetcher(its_fetcher),
         durability(its_durability),
         clock(its_clock),
-        options(its_options) {}
+        options(its_options),
+        disk_failure(its_durability.disk_failure()) {}
 
   meta::Tree& tree;
   commit::Committer& committer;
@@ -53,16 +31,13 @@ struct FileSystem::State {
   Durability& durability;
   os::Clock& clock;
   const FileSystemOptions options;
+  DiskFailure& disk_failure;
   OpenFiles open_files;
-  DiskFailure disk_failure;
 
   /// `result`; where the local disk failed, the vault takes no changes from now on.
   template <class T>
   Result<T> noted(Result<T> result) {
-    if (!result && result.error().fault == Fault::local_io &&
-        (result.error().code == EIO || result.error().code == EROFS)) {
-      disk_failure.set(result.error());
-    }
+    if (!result) disk_failure.note(result.error());
     return result;
   }
   /// Whether `inode` may be changed, and `more_bytes` of content be added.

@@ -55,9 +55,15 @@ struct Tree::Impl {
       has_opened = is_open() && !was_open;
     }
     if (has_opened) settle_soon();
+    tell_if_failed(*result);
     for (const ChunkRow& chunk : dropped) events.chunk_dropped(chunk);
     if (has_changed) events.changed();
     return *std::move(result);
+  }
+
+  template <class T>
+  void tell_if_failed(const Result<T>& result) {
+    if (!result && result.error().fault == Fault::local_io) events.failed(result.error());
   }
 
   /// For what comes often and is small.
@@ -125,12 +131,14 @@ struct Tree::Impl {
   }
 
   void settle() EXCLUDES(settler_mutex, writer_mutex) {
+    Result<void> settled;
     {
       const MutexLock lock(writer_mutex);
-      const Result<void> settled = store.transactions().settle();
-      if (settled) return;
-      log::warn("tree_not_settled", {{"why", settled.error().what}});  // All of it is in the redo log.
+      settled = store.transactions().settle();
     }
+    if (settled) return;
+    log::warn("tree_not_settled", {{"why", settled.error().what}});  // All of it is in the redo log.
+    tell_if_failed(settled);
     settle_soon();
   }
 
@@ -386,7 +394,9 @@ Result<void> Tree::forget_verified(const object::ChunkId& chunk) {
   return impl_->write([&](Store& store) { return store.forget_verified(chunk); });
 }
 Result<void> Tree::power_safe() {
-  return impl_->with_store([](Store& store) { return store.transactions().power_safe(); });
+  Result<void> safe = impl_->with_store([](Store& store) { return store.transactions().power_safe(); });
+  impl_->tell_if_failed(safe);
+  return safe;
 }
 
 }  // namespace coffer::meta

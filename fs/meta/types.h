@@ -32,6 +32,9 @@ class TreeEvents {
   virtual void chunk_dropped(const ChunkRow& chunk) = 0;
   /// More is owed, or may be committed, than before: a change of any kind, or the end of a hold.
   virtual void changed() {}
+  /// A change could not be made, or what was changed not be committed: the database or its log failed. Also of what the
+  /// Tree does by itself.
+  virtual void failed(const Error&) {}
 };
 
 struct NewInode {

@@ -157,6 +157,7 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
     COFFER_TRY(spool_options.bytes_max, spool::default_bytes_max(disk, folder.spool()));
   }
   spool_options.settle_tree = [this] { return tree->power_safe(); };
+  spool_options.on_failure = [this](const Error& error) { disk_failure_.note(error); };
   COFFER_TRY(spool, spool::Spool::open(disk, folder.spool(), spool_options,
                                        [this](const object::ChunkId& id) -> Result<spool::Standing> {
                                          COFFER_TRY(const std::optional<ChunkRow> row, tree->chunk_by_id(id));

@@ -43,18 +43,21 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   // meta::TreeEvents
   void chunk_dropped(const ChunkRow& chunk) override;
   void changed() override;
+  void failed(const Error& error) override { disk_failure_.note(error); }
   // files::Durability
   Result<void> wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) override;
   Result<void> wait_all_committed(os::SteadyTime deadline, std::stop_token stop) override;
   Result<void> make_power_safe() override;
   Result<void> accepts(std::uint64_t more_bytes) override;
   files::Capacity capacity() override;
+  DiskFailure& disk_failure() override { return disk_failure_; }
   std::string status_json() override;
 
   const VaultFolder folder;
   VaultSettings settings;  // Written by build() alone.
   const Options options;
   FolderLock lock;
+  DiskFailure disk_failure_;  // Before all that may note it to its end.
   std::unique_ptr<rpc::Client> client;
   std::optional<crypto::Secret> chunker_key;
   std::optional<chunk::PieceHasher> pieces;

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <atomic>
+#include <cerrno>
 #include <cstdio>
 
 #include "tests/testing/sim_state.h"
@@ -98,7 +99,7 @@ struct SimDisk::Vfs::Methods {
   static int read(sqlite3_file* file, void* into, int count, sqlite3_int64 offset) {
     State& state = *impl_of(file).state;
     const MutexLock lock(state.mutex);
-    if (!state.check(file_of(file).epoch)) return SQLITE_IOERR_READ;
+    if (!state.check(file_of(file).epoch)) return failed(SQLITE_IOERR_READ);
     const Bytes& now = file_of(file).node->now;
     const auto at = static_cast<std::size_t>(offset);
     const std::size_t wanted = static_cast<std::size_t>(count);
@@ -114,23 +115,23 @@ struct SimDisk::Vfs::Methods {
     const MutexLock lock(state.mutex);
     const ByteView bytes(static_cast<const std::byte*>(from), static_cast<std::size_t>(count));
     const SimChange change{static_cast<std::uint64_t>(offset), copy_of(bytes), false};
-    return state.change(*file_of(file).node, change, file_of(file).epoch) ? SQLITE_OK : SQLITE_IOERR_WRITE;
+    return state.change(*file_of(file).node, change, file_of(file).epoch) ? SQLITE_OK : failed(SQLITE_IOERR_WRITE);
   }
 
   static int truncate(sqlite3_file* file, sqlite3_int64 bytes) {
     State& state = *impl_of(file).state;
     const MutexLock lock(state.mutex);
     const SimChange change{static_cast<std::uint64_t>(bytes), {}, true};
-    return state.change(*file_of(file).node, change, file_of(file).epoch) ? SQLITE_OK : SQLITE_IOERR_TRUNCATE;
+    return state.change(*file_of(file).node, change, file_of(file).epoch) ? SQLITE_OK : failed(SQLITE_IOERR_TRUNCATE);
   }
 
   static int sync(sqlite3_file* file, int) {
     State& state = *impl_of(file).state;
     VfsFile& open = file_of(file);
     const MutexLock lock(state.mutex);
-    if (!state.sync(*open.node, open.epoch)) return SQLITE_IOERR_FSYNC;
+    if (!state.sync(*open.node, open.epoch)) return failed(SQLITE_IOERR_FSYNC);
     if (!open.folder_to_sync) return SQLITE_OK;
-    if (!state.sync(*open.folder_to_sync, open.epoch)) return SQLITE_IOERR_DIR_FSYNC;
+    if (!state.sync(*open.folder_to_sync, open.epoch)) return failed(SQLITE_IOERR_DIR_FSYNC);
     open.folder_to_sync = nullptr;
     return SQLITE_OK;
   }
@@ -251,7 +252,11 @@ struct SimDisk::Vfs::Methods {
   static int current_time(sqlite3_vfs* vfs, double* out) {
     return impl_of(vfs).base->xCurrentTime(impl_of(vfs).base, out);
   }
-  static int last_error(sqlite3_vfs*, int, char*) { return 0; }
+  static int last_error(sqlite3_vfs*, int, char*) { return errno; }
+  static int failed(int code) {
+    errno = EIO;
+    return code;
+  }
 
   static const sqlite3_io_methods& io() {
     static const sqlite3_io_methods methods = [] {

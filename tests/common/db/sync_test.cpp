@@ -1,6 +1,7 @@
 // A database on a disk whose syncs fail: nobody is told twice, and differently, whether something is on it.
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <set>
 
 #include "common/db/database.h"
@@ -33,7 +34,12 @@ TEST(ADatabase, SyncsNothingMoreOnceASyncHasFailed) {
   (void)db->execute("PRAGMA wal_checkpoint");
   ASSERT_TRUE(disk.sync_has_failed());
   ASSERT_TRUE(db->execute("PRAGMA synchronous=FULL"));
-  EXPECT_FALSE(db->execute(kInsert));
+  errno = ENOENT;  // SQLite keeps it as its last one.
+  EXPECT_FALSE(db->execute("ATTACH '/no/such/folder' AS other"));
+  const Result<void> later = db->execute(kInsert);
+  ASSERT_FALSE(later);
+  EXPECT_EQ(later.error().fault, Fault::local_io);
+  EXPECT_EQ(later.error().code, EIO);
 }
 
 // Claim: what a database shows when it is opened is on the disk, also what an earlier process could not sync and the

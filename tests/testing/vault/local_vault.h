@@ -66,6 +66,7 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   Result<void> make_power_safe() override;
   Result<void> accepts(std::uint64_t more_bytes) override;
   files::Capacity capacity() override { return {}; }
+  DiskFailure& disk_failure() override { return disk_failure_; }
   std::string status_json() override { return R"({"server":"none"})"; }
   // -- ChunkSource: what move_content_to_server() moved; never, where `server` never answers.
   void get_chunk(const object::ChunkId& id, os::SteadyTime deadline, std::function<void(Result<Bytes>)> done) override;
@@ -75,6 +76,7 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   Result<void> answer_wait(const std::stop_token& stop);
 
   bool is_killed_ = false;
+  DiskFailure disk_failure_;
   Mutex mutex_;
   std::map<object::ChunkId, Bytes> moved_ GUARDED_BY(mutex_);
   std::vector<std::function<void(Result<Bytes>)>> unanswered_ GUARDED_BY(mutex_);
