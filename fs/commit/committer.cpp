@@ -65,6 +65,7 @@ struct Committer::State {
   Result<void> make_room(InodeId inode);
   bool is_pressed() const { return buffer.used_bytes() > buffer.bytes_max() / 4 * 3; }
   Result<void> look_for_owed_chunks();
+  void lose(const ChunkRow& chunk, const std::string& what);
   void tell_owed() const {
     if (on_owed) on_owed();
   }
@@ -80,6 +81,7 @@ struct Committer::State {
   OpenChunks open_chunks;
   mutable Mutex damage_mutex;
   std::vector<std::string> damage GUARDED_BY(damage_mutex);
+  std::vector<ChunkRow> lost GUARDED_BY(damage_mutex);
   SealingPool pool;
   Background background;
 };
@@ -249,15 +251,20 @@ Result<void> Committer::State::make_room(InodeId inode) {
 /// A chunk that is owed and is not in the spool is lost: a power cut, or damage to the local disk.
 Result<void> Committer::State::look_for_owed_chunks() {
   COFFER_TRY(const std::vector<ChunkRow> owed, parts.tree.owed_chunks(kOwedChunksMax, [](ChunkKey) { return false; }));
-  std::vector<ChunkKey> lost;
+  std::vector<ChunkKey> keys;
   for (const ChunkRow& chunk : owed) {
     if (parts.spool.contains(chunk.id)) continue;
     log::error("owed chunk lost", {{"chunk", chunk.id.hex()}});
-    lost.push_back(chunk.key);
-    const MutexLock lock(damage_mutex);
-    damage.push_back("chunk " + chunk.id.hex() + ": owed to the server and lost from the spool");
+    keys.push_back(chunk.key);
+    lose(chunk, "chunk " + chunk.id.hex() + ": owed to the server and lost from the spool");
   }
-  return lost.empty() ? Result<void>() : parts.tree.forget_pieces(lost);
+  return keys.empty() ? Result<void>() : parts.tree.forget_pieces(keys);
+}
+
+void Committer::State::lose(const ChunkRow& chunk, const std::string& what) {
+  const MutexLock lock(damage_mutex);
+  damage.push_back(what);
+  lost.push_back(chunk);
 }
 
 // ---- the Committer -------------------------------------------------------------------------------------------------
@@ -270,10 +277,9 @@ Committer::~Committer() { stop(); }
 void Committer::on_owed(std::function<void()> hook) { state_->on_owed = std::move(hook); }
 
 Result<void> Committer::start() {
-  COFFER_TRY(std::vector<std::string> damage, state_->open_chunks.recover());
-  {
-    const MutexLock lock(state_->damage_mutex);
-    state_->damage = std::move(damage);
+  COFFER_TRY(const std::vector<ChunkRow> damaged, state_->open_chunks.recover());
+  for (const ChunkRow& chunk : damaged) {
+    state_->lose(chunk, "open chunk " + std::to_string(chunk.key.value()) + ": its staging file is lost or damaged");
   }
   COFFER_DO(state_->look_for_owed_chunks());
   state_->background.start(std::max(2u, std::thread::hardware_concurrency()));
@@ -377,6 +383,11 @@ void Committer::chunk_dropped(const ChunkRow& chunk) {
 std::size_t Committer::buffered_bytes() const { return state_->buffer.used_bytes(); }
 std::size_t Committer::buffered_files() const { return state_->buffer.inodes().size(); }
 std::uint64_t Committer::open_chunk_bytes() const { return state_->open_chunks.open_bytes(); }
+
+std::vector<ChunkRow> Committer::lost_chunks() const {
+  const MutexLock lock(state_->damage_mutex);
+  return state_->lost;
+}
 
 std::vector<std::string> Committer::damage() const {
   const MutexLock lock(state_->damage_mutex);

@@ -129,6 +129,8 @@ class Committer : public spool::PlainChunks {
   std::uint64_t open_chunk_bytes() const;
   /// A sentence for each chunk that is owed and whose only copy is gone; found at start().
   std::vector<std::string> damage() const;
+  /// The chunks of damage(): what start() found to be owed, and not, or not whole, on this machine any more.
+  std::vector<ChunkRow> lost_chunks() const;
 
  private:
   struct State;

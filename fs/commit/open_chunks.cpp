@@ -36,8 +36,8 @@ Bytes only_live(ByteView plain, const std::vector<Range>& live) {
 OpenChunks::OpenChunks(const Parts& parts, std::chrono::milliseconds delay, std::function<void()> on_due)
     : parts_(parts), delay_(delay), on_due_(std::move(on_due)) {}
 
-Result<std::vector<std::string>> OpenChunks::recover() {
-  std::vector<std::string> damage;
+Result<std::vector<ChunkRow>> OpenChunks::recover() {
+  std::vector<ChunkRow> damaged;
   COFFER_TRY(const std::vector<ChunkRow> rows, parts_.tree.open_chunks());
   for (const ChunkRow& row : rows) {
     COFFER_TRY(const std::vector<Range> live, parts_.tree.live_ranges(row.key));
@@ -54,7 +54,7 @@ Result<std::vector<std::string>> OpenChunks::recover() {
     if (!live.empty() && live.back().end > chunk->plain.size()) {
       chunk->is_damaged = true;
       COFFER_DO(parts_.tree.forget_pieces(std::span(&row.key, 1)));
-      damage.push_back("open chunk " + std::to_string(row.key.value()) + ": its staging file is lost or damaged");
+      damaged.push_back(row);
       log::error("staged bytes lost", {{"chunk", row.key.value()}, {"staged_bytes", chunk->plain.size()}});
     }
     const MutexLock lock(mutex_);
@@ -65,7 +65,7 @@ Result<std::vector<std::string>> OpenChunks::recover() {
     const bool is_open = std::any_of(rows.begin(), rows.end(), [key](const ChunkRow& row) { return row.key == key; });
     if (!is_open) COFFER_DO(parts_.staging.remove(key));
   }
-  return damage;
+  return damaged;
 }
 
 Result<void> OpenChunks::start_new() {

@@ -42,7 +42,7 @@ class OpenChunks {
   OpenChunks(const Parts& parts, std::chrono::milliseconds delay, std::function<void()> on_due);
 
   /// What the last run left. Returns a sentence for each open chunk whose bytes are gone.
-  Result<std::vector<std::string>> recover();
+  Result<std::vector<ChunkRow>> recover();
 
   /// Appends `plain`, less than kChunkPlainBytesTarget bytes. `pieces` are ranges of `plain` that the caller is about
   /// to record: the tree keeps them, as meta::Tree::keep() says. Survives kill -9 when it returns.

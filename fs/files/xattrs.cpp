@@ -49,6 +49,8 @@ Result<std::string> FileSystem::xattr(InodeId inode, std::string_view name, std:
   if (is_virtual(inode)) return answer(ENODATA);
   if (name == kLevelXattr) {
     if (state_->is_unflushed(inode)) return std::string(level_name(Level::memory));
+    // What cannot be sent as it is has none: the tree does not know that its chunk is gone.
+    if (std::optional<Error> failure = state_->open_files.upload_failure(inode)) return *std::move(failure);
     COFFER_TRY(const Level level, state_->tree.level(inode));
     return std::string(level_name(level));
   }

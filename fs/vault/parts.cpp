@@ -83,6 +83,11 @@ Result<void> Vault::Parts::build(const KeySource& key_source) {
   files::FileSystemOptions file_options = options.files;
   file_options.read_only = read_only_;
   file_system = std::make_unique<files::FileSystem>(*tree, *committer, *fetcher, *this, os::real_clock(), file_options);
+  for (const ChunkRow& chunk : committer->lost_chunks()) {
+    chunk_failed(chunk, Error{Fault::corrupt, EIO,
+                              "a part of the content is lost on this machine, and the server does not have it: write "
+                              "the file again"});
+  }
   is_running_ = true;
   if (read_only_) {
     follower->start();

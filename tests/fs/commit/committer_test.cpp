@@ -203,6 +203,7 @@ TEST(Committer, SaysWhichBytesAreLostWithAStagingFile) {
   }
   pipeline.open();
   EXPECT_EQ(pipeline.committer->damage().size(), 1u);
+  EXPECT_EQ(pipeline.committer->lost_chunks().size(), 1u);
   const auto content = pipeline.read_all(inode);
   ASSERT_FALSE(content);
   EXPECT_EQ(content.error().fault, Fault::corrupt);
@@ -218,6 +219,8 @@ TEST(Committer, SaysWhichOwedChunkIsLostFromTheSpool) {
   ASSERT_TRUE(pipeline.spool->drop(pipeline.owed()[0].id));
   pipeline.crash();
   ASSERT_EQ(pipeline.committer->damage().size(), 1u);
+  ASSERT_EQ(pipeline.committer->lost_chunks().size(), 1u);
+  EXPECT_EQ(pipeline.committer->lost_chunks()[0].key, pipeline.owed()[0].key);
   EXPECT_NE(pipeline.committer->damage()[0].find(pipeline.owed()[0].id.hex()), std::string::npos);
   const auto again = pipeline.read_all(pipeline.copy_in("again", noise(2'000'000, 1)));
   ASSERT_TRUE(again) << "the same content is not looked for in the lost chunk: " << again.error().what;

@@ -1,4 +1,5 @@
 // Whole vaults against a real cofferd on loopback, without FUSE.
+// tidy: long because the tests share a fixture, and the syncs that fail are those of the whole process.
 #include "fs/vault/vault.h"
 
 #include <fcntl.h>
@@ -574,6 +575,35 @@ TEST_F(VaultTest, TurnsReadOnlyWhereATreeCannotBeSyncedInTheBackground) {
 
 TEST_F(VaultTest, TurnsReadOnlyWhereAPackCannotBeSyncedInTheBackground) {
   expect_read_only_where_syncs_fail_of("/packs/");
+}
+
+// Claim: a file whose content is owed and no longer here is not called spooled, or anything else, until it is written
+// again; others are.
+TEST_F(VaultTest, NamesNoLevelOfAFileWhoseOwedChunkIsGone) {
+  ASSERT_TRUE(enroll("first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  stage_.stop_server();
+  {
+    const auto vault = open(folder("first", "first"));
+    ASSERT_TRUE(vault) << vault.error().what;
+    write(**vault, "lost", random_.bytes(2'000'000));
+  }
+  std::filesystem::remove_all(folder("first", "first").spool() + "/packs");
+
+  const auto vault = open(folder("first", "first"));
+  ASSERT_TRUE(vault) << vault.error().what;
+  files::FileSystem& files = (*vault)->file_system();
+  const auto level = [&](const std::string& name) {
+    return files.xattr(files.lookup(kRootInode, name)->inode, files::kLevelXattr, {});
+  };
+  const Result<std::string> lost = level("lost");
+  ASSERT_FALSE(lost) << *lost;
+  EXPECT_EQ(lost.error().code, EIO);
+  write(**vault, "whole", random_.bytes(2'000'000));
+  EXPECT_EQ(*level("whole"), "spooled");
+  ASSERT_TRUE(files.unlink(kRootInode, "lost"));
+  write(**vault, "lost", random_.bytes(2'000'000));
+  EXPECT_EQ(*level("lost"), "spooled");
 }
 
 TEST_F(VaultTest, ReadsFromTheServerAfterItsSpoolWasCleared) {
