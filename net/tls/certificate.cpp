@@ -144,6 +144,15 @@ Result<Bytes> make_csr(ByteView key_pem, std::string_view common_name) {
   return csr_of(key.get(), common_name);
 }
 
+Result<crypto::Digest> public_key_of(ByteView csr_der) {
+  COFFER_TRY(const RequestPtr request, parse_csr(csr_der));
+  EVP_PKEY* key = X509_REQ_get0_pubkey(request.get());
+  Bytes der(static_cast<std::size_t>(std::max(i2d_PUBKEY(key, nullptr), 0)));
+  auto* at = reinterpret_cast<unsigned char*>(der.data());
+  if (der.empty() || i2d_PUBKEY(key, &at) <= 0) return Error{Fault::refused, 0, "a key that cannot be written"};
+  return crypto::sha256(der);
+}
+
 KeyAndCsr make_key_pair_and_csr(std::string_view common_name) {
   const KeyPtr key = new_key(KeyKind::ec_p256);
   return {key_to_pem(key.get()), csr_of(key.get(), common_name)};

@@ -25,6 +25,9 @@ crypto::Secret make_key(KeyKind kind = KeyKind::ec_p256);
 /// A signing request, DER, for any key that OpenSSL reads: EC, RSA, Ed25519.
 Result<Bytes> make_csr(ByteView key_pem, std::string_view common_name);
 
+/// SHA-256 of the request's public key (SubjectPublicKeyInfo, DER). Fault::refused as issue_certificate().
+Result<crypto::Digest> public_key_of(ByteView csr_der);
+
 struct KeyAndCsr {
   crypto::Secret key_pem;
   Bytes csr_der;

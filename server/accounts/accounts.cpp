@@ -28,6 +28,13 @@ constexpr const char* kSchema = R"sql(
   ) STRICT, WITHOUT ROWID;
 )sql";
 
+// Who used an invitation: whoever asks again with the same key lost the answer, and gets it once more.
+constexpr const char* kUsedBy = R"sql(
+  ALTER TABLE invitation ADD COLUMN client BLOB REFERENCES client;
+  ALTER TABLE invitation ADD COLUMN public_key BLOB;
+  ALTER TABLE invitation ADD COLUMN fingerprint BLOB;
+)sql";
+
 }  // namespace
 
 Accounts::Accounts(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -36,7 +43,7 @@ Accounts::~Accounts() = default;
 Result<std::unique_ptr<Accounts>> Accounts::open(const std::string& path, os::Clock& clock, os::Random& random,
                                                  os::Disk& disk) {
   COFFER_TRY(db::Database db, db::Database::open(path, {.sync = db::Sync::full, .disk = &disk}));
-  COFFER_DO(db.migrate({kSchema}));
+  COFFER_DO(db.migrate({kSchema, kUsedBy}));
   return std::unique_ptr<Accounts>(new Accounts(std::make_unique<State>(std::move(db), clock, random)));
 }
 

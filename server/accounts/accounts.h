@@ -21,6 +21,11 @@ namespace coffer::accounts {
 
 using InvitationSecret = std::array<std::byte, 32>;
 
+struct Invited {
+  Offer offer;
+  std::optional<object::ClientId> client;  ///< That was made of it, where it is used.
+};
+
 /// Thread-safe; every call is one transaction, on stable storage when it returns, and may wait for the disk.
 /// What a person asked for and cannot have is Fault::refused with a sentence that says what to do.
 /// Keeps references to clock and random.
@@ -32,11 +37,13 @@ class Accounts {
 
   /// A secret that lets one client in, once, for `valid`. An unused invitation of the same name ends.
   Result<InvitationSecret> invite(const Offer& offer, std::chrono::seconds valid);
-  /// What the secret gives. Refused if it is unknown, used or expired; how long that takes does not depend on the
-  /// secret.
-  Result<Offer> find_invitation(ByteView secret);
-  /// Uses the invitation up and makes what it offers.
-  Result<Client> enroll(ByteView secret, const object::ClientId& id, const Certificate& certificate);
+  /// What the secret gives. Refused if it is unknown or expired; how long that takes does not depend on the secret.
+  Result<Invited> find_invitation(ByteView secret);
+  /// Uses the invitation up and makes what it offers. Where it was used already by whoever has this public key (its
+  /// SHA-256), he lost the answer: Invited::client, which `id` is then, gets the certificate in place of the one that
+  /// nobody has shown. Refused where another used it.
+  Result<Client> enroll(ByteView secret, const object::ClientId& id, const Certificate& certificate,
+                        const crypto::Digest& public_key);
   /// Makes a client without an invitation, for a certificate made by hand.
   Result<Client> add_client(const Offer& offer, const object::ClientId& id, const Certificate& certificate);
   /// One more certificate for the client of the name.

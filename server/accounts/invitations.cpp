@@ -1,4 +1,5 @@
 // How a client comes to be: invited, or added by hand.
+#include <algorithm>
 #include <limits>
 
 #include "server/accounts/state.h"
@@ -11,7 +12,11 @@ struct Invitation {
   crypto::Digest secret_hash{};
   std::int64_t expires_ns = 0;
   bool used = false;
+  std::optional<object::ClientId> client;  // These three where it is used.
+  Bytes public_key, fingerprint;
 };
+
+Error used_already() { return refused("this token was used already; ask for a new one (cofferd invite)"); }
 
 Result<Invitation> invitation_in(const db::Statement& row) {
   Invitation invitation;
@@ -25,6 +30,11 @@ Result<Invitation> invitation_in(const db::Statement& row) {
   invitation.offer.quota_bytes = static_cast<std::uint64_t>(row.integer(4));
   invitation.expires_ns = row.integer(5);
   invitation.used = !row.is_null(6);
+  if (!row.is_null(7)) {
+    COFFER_TRY(invitation.client, id_in<object::ClientId>(row, 7));
+  }
+  invitation.public_key = copy_of(row.blob(8));
+  invitation.fingerprint = copy_of(row.blob(9));
   return invitation;
 }
 
@@ -33,7 +43,7 @@ Result<Invitation> find(db::Database& db, ByteView secret, std::int64_t now_ns) 
   const crypto::Digest hash = crypto::sha256(secret);
   COFFER_TRY(db::Statement all,
              db.prepare("SELECT secret_hash, client_name, vault, read_only, quota_bytes, expires_ns, "
-                        "used_ns FROM invitation"));
+                        "used_ns, client, public_key, fingerprint FROM invitation"));
   std::optional<Invitation> found;
   for (;;) {
     COFFER_TRY(const bool more, all.step());
@@ -42,7 +52,7 @@ Result<Invitation> find(db::Database& db, ByteView secret, std::int64_t now_ns) 
     if (crypto::equal_in_constant_time(invitation.secret_hash, hash)) found = std::move(invitation);
   }
   if (!found) return refused("this token is not known here; ask for a new one (cofferd invite)");
-  if (found->used) return refused("this token was used already; ask for a new one (cofferd invite)");
+  if (found->used && !found->client) return used_already();
   if (found->expires_ns <= now_ns) return refused("this token has expired; ask for a new one (cofferd invite)");
   return *std::move(found);
 }
@@ -69,20 +79,35 @@ Result<InvitationSecret> Accounts::invite(const Offer& offer, std::chrono::secon
   return secret;
 }
 
-Result<Offer> Accounts::find_invitation(ByteView secret) {
+Result<Invited> Accounts::find_invitation(ByteView secret) {
   const MutexLock lock(state_->mutex);
   COFFER_TRY(Invitation invitation, find(state_->db, secret, state_->now_ns()));
-  return std::move(invitation.offer);
+  return Invited{std::move(invitation.offer), invitation.client};
 }
 
-Result<Client> Accounts::enroll(ByteView secret, const object::ClientId& id, const Certificate& certificate) {
+Result<Client> Accounts::enroll(ByteView secret, const object::ClientId& id, const Certificate& certificate,
+                                const crypto::Digest& public_key) {
   const MutexLock lock(state_->mutex);
   COFFER_TRY(db::Transaction transaction, db::Transaction::begin(state_->db));
   COFFER_TRY(const Invitation invitation, find(state_->db, secret, state_->now_ns()));
-  COFFER_DO(state_->check_offer(invitation.offer));
-  COFFER_TRY(Client client, state_->make_client(invitation.offer, id, certificate));
-  COFFER_TRY(db::Statement use, state_->db.prepare("UPDATE invitation SET used_ns = ? WHERE secret_hash = ?"));
-  COFFER_DO(use.bind(1, state_->now_ns()).bind(2, ByteView(invitation.secret_hash)).run());
+  Client client;
+  if (invitation.used) {
+    if (!std::ranges::equal(invitation.public_key, ByteView(public_key))) return used_already();
+    if (invitation.client != id) return refused("this token was used a moment ago; run the same command again");
+    COFFER_TRY(client, state_->client_named(invitation.offer.client_name));
+    if (client.id != id) return used_already();  // Revoked, and the name given again.
+    COFFER_TRY(db::Statement drop,
+               state_->db.prepare("DELETE FROM certificate WHERE fingerprint = ? AND first_seen_ns IS NULL"));
+    COFFER_DO(drop.bind(1, invitation.fingerprint).run());
+    COFFER_DO(state_->put_certificate(id, certificate, std::nullopt));
+  } else {
+    COFFER_DO(state_->check_offer(invitation.offer));
+    COFFER_TRY(client, state_->make_client(invitation.offer, id, certificate));
+  }
+  COFFER_TRY(db::Statement use, state_->db.prepare("UPDATE invitation SET used_ns = ?, client = ?, public_key = ?, "
+                                                   "fingerprint = ? WHERE secret_hash = ?"));
+  use.bind(1, state_->now_ns()).bind(2, id.bytes()).bind(3, ByteView(public_key));
+  COFFER_DO(use.bind(4, ByteView(certificate.fingerprint)).bind(5, ByteView(invitation.secret_hash)).run());
   COFFER_DO(transaction.commit());
   return client;
 }

@@ -81,7 +81,14 @@ Result<std::uint64_t> OpLog::put_key_slot(ByteView slot, bool only_if_first) {
   const MutexLock lock(state_->mutex);
   COFFER_TRY(db::Transaction transaction, db::Transaction::begin(state_->db));
   COFFER_TRY(const std::int64_t live, count_slots(state_->db));
-  if (only_if_first && live != 0) return refused(EEXIST, "the vault has a key already");
+  if (only_if_first && live != 0) {
+    // Asked again, because the answer was lost: no two slots are ever the same by chance.
+    COFFER_TRY(db::Statement same,
+               state_->db.prepare("SELECT number FROM key_slot WHERE slot = ? AND removed_ns IS NULL"));
+    COFFER_TRY(const bool is_stored, same.bind(1, slot).step());
+    if (is_stored) return static_cast<std::uint64_t>(same.integer(0));
+    return refused(EEXIST, "the vault has a key already");
+  }
   if (live >= static_cast<std::int64_t>(kKeySlotsMax)) {
     return refused(ENOSPC, "a vault has at most 16 key slots; remove one that is no longer used");
   }

@@ -9,12 +9,13 @@ namespace {
 Result<wire::EnrollDone> enrol(const Parts& parts, const wire::Enroll& request) {
   const ByteView secret = as_bytes(request.secret());
   // Before anything is signed: a stranger must not make the server work.
-  COFFER_TRY(const accounts::Offer offer, parts.accounts.find_invitation(secret));
+  COFFER_TRY(const accounts::Invited invited, parts.accounts.find_invitation(secret));
   std::array<std::byte, object::ClientId::kSize> id_bytes;
   parts.random.fill(id_bytes);
-  const object::ClientId id(id_bytes);
-  COFFER_TRY(const Certified certified, certify(parts, as_bytes(request.csr()), id, offer.client_name));
-  COFFER_TRY(const accounts::Client client, parts.accounts.enroll(secret, id, certified.facts));
+  const object::ClientId id = invited.client.value_or(object::ClientId(id_bytes));
+  COFFER_TRY(const Certified certified, certify(parts, as_bytes(request.csr()), id, invited.offer.client_name));
+  COFFER_TRY(const crypto::Digest public_key, tls::public_key_of(as_bytes(request.csr())));
+  COFFER_TRY(const accounts::Client client, parts.accounts.enroll(secret, id, certified.facts, public_key));
 
   wire::EnrollDone done;
   done.set_certificate(certified.pem);

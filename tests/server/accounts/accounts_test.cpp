@@ -56,7 +56,7 @@ TEST_F(AccountsTest, MakeAClientAndItsVaultFromAnInvitation) {
   offer.quota_bytes = 1000;
   const auto secret = accounts_->invite(offer, 1h);
   ASSERT_TRUE(secret);
-  const auto client = accounts_->enroll(*secret, client_id(1), certificate(1));
+  const auto client = accounts_->enroll(*secret, client_id(1), certificate(1), fingerprint(11));
   ASSERT_TRUE(client) << client.error().what;
   EXPECT_EQ(client->name, "laptop");
   ASSERT_EQ(client->grants.size(), 1u);
@@ -73,12 +73,36 @@ TEST_F(AccountsTest, MakeAClientAndItsVaultFromAnInvitation) {
 TEST_F(AccountsTest, TakeASecretOnce) {
   const auto secret = accounts_->invite(new_vault("laptop"), 1h);
   ASSERT_TRUE(secret);
-  ASSERT_TRUE(accounts_->enroll(*secret, client_id(1), certificate(1)));
-  const auto again = accounts_->enroll(*secret, client_id(2), certificate(2));
+  ASSERT_TRUE(accounts_->enroll(*secret, client_id(1), certificate(1), fingerprint(11)));
+  const auto again = accounts_->enroll(*secret, client_id(1), certificate(2), fingerprint(12));
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().fault, Fault::refused);
   EXPECT_NE(again.error().what.find("used already"), std::string::npos);
-  EXPECT_FALSE(accounts_->find_invitation(*secret));
+}
+
+// Claim: who lost the answer gets the same client again, with another certificate; nobody else does, and not for longer
+// than the token lives.
+TEST_F(AccountsTest, TakeASecretAgainFromWhoHasTheKeyThatUsedIt) {
+  const auto secret = accounts_->invite(new_vault("laptop"), 1h);
+  ASSERT_TRUE(secret);
+  EXPECT_FALSE(accounts_->find_invitation(*secret)->client);
+  ASSERT_TRUE(accounts_->enroll(*secret, client_id(1), certificate(1), fingerprint(11)));
+  open();
+  EXPECT_EQ(accounts_->find_invitation(*secret)->client, client_id(1));
+  EXPECT_FALSE(accounts_->enroll(*secret, client_id(2), certificate(2), fingerprint(11))) << "another client's id";
+  const auto again = accounts_->enroll(*secret, client_id(1), certificate(2), fingerprint(11));
+  ASSERT_TRUE(again) << again.error().what;
+  EXPECT_EQ(again->grants.size(), 1u);
+  EXPECT_FALSE(accounts_->admit(fingerprint(1), client_id(1))) << "the certificate that nobody got is gone";
+  EXPECT_TRUE(accounts_->admit(fingerprint(2), client_id(1)));
+  ASSERT_TRUE(accounts_->enroll(*secret, client_id(1), certificate(3), fingerprint(11)));
+  EXPECT_TRUE(accounts_->admit(fingerprint(2), client_id(1))) << "one that was shown stays";
+
+  clock_.time += 1h;
+  EXPECT_FALSE(accounts_->enroll(*secret, client_id(1), certificate(4), fingerprint(11)));
+  clock_.time -= 1h;
+  ASSERT_TRUE(accounts_->revoke("laptop"));
+  EXPECT_FALSE(accounts_->enroll(*secret, client_id(1), certificate(5), fingerprint(11))) << "it was revoked";
 }
 
 TEST_F(AccountsTest, TakeNoSecretThatHasExpiredOrIsWrong) {
@@ -89,7 +113,7 @@ TEST_F(AccountsTest, TakeNoSecretThatHasExpiredOrIsWrong) {
   EXPECT_NE(accounts_->find_invitation(wrong).error().what.find("not known"), std::string::npos);
   clock_.time += 1h;
   EXPECT_NE(accounts_->find_invitation(*secret).error().what.find("expired"), std::string::npos);
-  EXPECT_FALSE(accounts_->enroll(*secret, client_id(1), certificate(1)));
+  EXPECT_FALSE(accounts_->enroll(*secret, client_id(1), certificate(1), fingerprint(11)));
 }
 
 TEST_F(AccountsTest, KeepNoSecretOnTheDisk) {

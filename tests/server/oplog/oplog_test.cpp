@@ -302,6 +302,8 @@ TEST_F(OpLogTest, KeepsKeySlotsWithinTheirBounds) {
   const auto first = log_->put_key_slot(as_bytes("1"), true);
   ASSERT_TRUE(first);
   EXPECT_EQ(log_->put_key_slot(as_bytes("2"), true).error().code, EEXIST);
+  EXPECT_EQ(log_->put_key_slot(as_bytes("1"), true).value_or(0), *first) << "asked again: its answer was lost";
+  EXPECT_EQ(log_->key_slots()->size(), 1u);
   for (std::size_t i = 1; i < kKeySlotsMax; ++i) ASSERT_TRUE(log_->put_key_slot(as_bytes("n"), false));
   EXPECT_EQ(log_->put_key_slot(as_bytes("17"), false).error().code, ENOSPC);
   EXPECT_EQ(log_->remove_key_slot(999).error().code, ENOENT);

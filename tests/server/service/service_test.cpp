@@ -195,7 +195,10 @@ TEST_F(Server, TakesATokenOnce) {
   const tls::Token once = token(new_vault("laptop"));
   const tls::KeyAndCsr made = tls::make_key_pair_and_csr("laptop");
   ASSERT_TRUE(rpc::enroll(once, made.csr_der, "test", soon()));
-  const auto again = rpc::enroll(once, made.csr_der, "test", soon());
+  const auto lost = rpc::enroll(once, made.csr_der, "test", soon());
+  ASSERT_TRUE(lost) << "the same key asks again, where the answer was lost: " << lost.error().what;
+  EXPECT_EQ(accounts()->clients()->size(), 1u);
+  const auto again = rpc::enroll(once, tls::make_key_pair_and_csr("laptop").csr_der, "test", soon());
   ASSERT_FALSE(again);
   EXPECT_EQ(again.error().fault, Fault::refused);
   EXPECT_NE(again.error().what.find("used already"), std::string::npos) << again.error().what;
