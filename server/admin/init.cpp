@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <filesystem>
 #include <iostream>
 
@@ -20,7 +22,19 @@ constexpr std::chrono::hours kAuthorityLifetime{24 * 365 * 20};
 
 Error refused(std::string what) { return {Fault::refused, 0, std::move(what)}; }
 
-/// Only a folder that is not there, or that is empty, becomes a server: nothing is ever overwritten.
+/// Everything that init makes before the configuration, which comes last; each may end in ".new".
+constexpr std::array kFirstFiles = {
+    "tls",          "vaults", "run",    "receipt.key", "accounts.db", "accounts.db-wal", "accounts.db-shm",
+    "cofferd.toml", "ca.key", "ca.pem", "server.key",  "server.pem"};
+
+bool is_of_init(const fs::path& path) {
+  std::string name = path.filename().string();
+  if (name.ends_with(".new")) name.resize(name.size() - 4);
+  return std::ranges::find(kFirstFiles, name) != kFirstFiles.end();
+}
+
+/// Only a folder that is not there, or is empty, or holds what an init left that was cut off, becomes a server. Nothing
+/// is ever overwritten.
 Result<void> check_free(const std::string& dir) {
   std::error_code code;
   const fs::file_status status = fs::status(dir, code);
@@ -29,19 +43,27 @@ Result<void> check_free(const std::string& dir) {
   if (fs::exists(dir + "/cofferd.toml", code))
     return refused("there is a server in " + dir +
                    " already, nothing was changed; start it with: cofferd serve --dir " + dir);
-  const bool empty = fs::is_empty(dir, code);
-  if (code) return os_error(code.value(), dir);
-  if (!empty) return refused(dir + " is not empty, nothing was changed; choose a new or empty folder with --dir");
+  bool is_free = true;
+  for (const char* sub : {"", "/tls", "/vaults", "/run"}) {
+    fs::directory_iterator entries(dir + sub, code);
+    if (code && code != std::errc::no_such_file_or_directory) return os_error(code.value(), dir + sub);
+    const bool may_hold_files = sub != std::string_view("/vaults") && sub != std::string_view("/run");
+    for (const fs::directory_entry& entry : entries) is_free = is_free && may_hold_files && is_of_init(entry.path());
+  }
+  if (!is_free) return refused(dir + " is not empty, nothing was changed; choose a new or empty folder with --dir");
   return {};
 }
 
+/// The certificate is written last: with it there the pair is whole, and may be known to clients already.
 Result<void> make_authority(const ServerFolder& folder) {
+  if (fs::exists(folder.tls() + "/ca.pem")) return {};
   const tls::Authority made = tls::make_ca("Coffer server CA", tls::valid_for(os::real_clock(), kAuthorityLifetime));
   COFFER_DO(write_text(folder.tls() + "/ca.key", as_text(made.key_pem.bytes())));
   return write_text(folder.tls() + "/ca.pem", made.certificate_pem);
 }
 
 Result<void> make_receipt_key(const ServerFolder& folder) {
+  if (fs::exists(folder.receipt_key())) return {};
   const auto key = crypto::SigningKey::generate(os::real_random());
   return write_text(folder.receipt_key(), base::to_hex(key.seed()) + "\n");
 }

@@ -157,6 +157,33 @@ TEST_F(Cofferd, NeverInitsOverWhatIsThere) {
   EXPECT_EQ(bare({"init", "--dir", (folder_ / "empty").string()}).exit_code, 0);
 }
 
+// Claim: an init that was cut off, wherever, is run again and goes on: keys that are there stay, and nothing is made
+// over what init did not make.
+TEST_F(Cofferd, InitsAgainWhereItWasCutOff) {
+  const std::string made = (folder_ / "made").string();
+  const std::vector<std::string> in_order = {"/tls/ca.key",     "/tls/ca.pem",     "/receipt.key",
+                                             "/tls/server.key", "/tls/server.pem", "/accounts.db"};
+  for (std::size_t left = 0; left <= in_order.size(); ++left) {
+    SCOPED_TRACE(::testing::Message() << "cut off after " << left << " files");
+    std::filesystem::remove_all(made);
+    ASSERT_EQ(bare({"init", "--dir", made}).exit_code, 0);
+    std::filesystem::remove(made + "/cofferd.toml");
+    for (std::size_t i = left; i < in_order.size(); ++i) std::filesystem::remove(made + in_order[i]);
+    std::ofstream(made + (left < 3 ? "/receipt.key.new" : "/cofferd.toml.new")) << "to";
+    const std::string authority = left > 1 ? text_of(made + "/tls/ca.pem") : "";
+    const std::string receipt_key = left > 2 ? text_of(made + "/receipt.key") : "";
+    const Finished again = bare({"init", "--dir", made});
+    ASSERT_EQ(again.exit_code, 0) << again.err;
+    if (left > 1) EXPECT_EQ(text_of(made + "/tls/ca.pem"), authority);
+    if (left > 2) EXPECT_EQ(text_of(made + "/receipt.key"), receipt_key);
+    EXPECT_EQ(bare({"check", "--dir", made}).exit_code, 0);
+    EXPECT_EQ(bare({"invite", "laptop", "--dir", made}).exit_code, 0);
+  }
+  std::filesystem::remove(made + "/cofferd.toml");
+  std::filesystem::create_directories(made + "/vaults/one");
+  expect_sentence(bare({"init", "--dir", made}), 1, "not empty");
+}
+
 TEST_F(Cofferd, KeepsItsFilesToItself) {
   serve();
   object::VaultId vault;
