@@ -54,9 +54,15 @@ Result<int> remove(const KeyCommand& command, const CommandLine& line) {
 Result<int> recovery(const KeyCommand& command, const CommandLine& line) {
   COFFER_TRY(const vault::VaultFolder folder, line.folder());
   COFFER_TRY(const vault::VaultSettings settings, vault::read_settings(folder));
-  COFFER_TRY(const crypto::Secret text, vault::renew_recovery_key(folder, command.key.source(settings)));
-  std::cout << "New recovery key (the old one no longer works; write this one down now, it is shown only this once):"
-            << "\n\n    " << as_text(text.bytes()) << "\n\n";
+  const auto show = [](const crypto::Secret& text) {
+    return show_secret("New recovery key (write it down now, it is shown only this once):\n\n    ", text);
+  };
+  COFFER_TRY(const std::vector<std::uint64_t> left,
+             vault::renew_recovery_key(folder, command.key.source(settings), show));
+  for (const std::uint64_t number : left) {
+    std::cerr << "coffer: an old recovery key still opens the vault: run `coffer key remove " << number << "`\n";
+  }
+  if (left.empty()) std::cout << "The old one no longer works.\n";
   return kDone;
 }
 

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iostream>
+#include <string_view>
 
 #include "common/base/escape.h"
 
@@ -59,6 +61,19 @@ Result<crypto::Secret> ask_secret(const std::string& prompt) {
   std::size_t length = static_cast<std::size_t>(got);
   if (line.bytes()[length - 1] == std::byte{'\n'}) --length;
   return crypto::Secret::copy_of(line.bytes().first(length));
+}
+
+Result<void> show_secret(const std::string& head, const crypto::Secret& secret) {
+  std::cout.flush();
+  for (const std::string_view part : {std::string_view(head), as_text(secret.bytes()), std::string_view("\n\n")}) {
+    std::string_view rest = part;
+    while (!rest.empty()) {
+      const ssize_t went = ::write(STDOUT_FILENO, rest.data(), rest.size());
+      if (went < 0 && errno != EINTR) return os_error(errno, "what must be written down cannot be shown");
+      if (went > 0) rest.remove_prefix(static_cast<std::size_t>(went));
+    }
+  }
+  return {};
 }
 
 Result<crypto::Secret> ask_new_passphrase() {

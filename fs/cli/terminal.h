@@ -20,6 +20,9 @@ Result<crypto::Secret> ask_secret(const std::string& prompt);
 /// Asks twice; Fault::refused if the two differ or are empty.
 Result<crypto::Secret> ask_new_passphrase();
 
+/// Writes `head`, the secret and an empty line to stdout before it returns; fails where not all of it went out.
+Result<void> show_secret(const std::string& head, const crypto::Secret& secret);
+
 /// A line on stderr that is written over again and again; nothing where stderr is no terminal.
 class ProgressLine {
  public:

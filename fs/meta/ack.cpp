@@ -37,9 +37,16 @@ Result<std::vector<ChunkRow>> chunks_where(Rows rows) {
 
 }  // namespace
 
-Result<void> Store::commit_done(std::uint64_t seq, const object::CommitHash& hash) {
+Result<Bytes> Store::receipt() {
+  Rows rows = connection_.query("SELECT receipt FROM state");
+  COFFER_TRY(const bool found, rows.step());
+  return found ? copy_of(rows.blob(0)) : Bytes();
+}
+
+Result<void> Store::commit_done(std::uint64_t seq, const object::CommitHash& hash, ByteView receipt) {
   COFFER_TRY(const bool is_pending, connection_.any("SELECT 1 FROM pending WHERE seq = ?", seq));
   if (!is_pending) return Error{Fault::refused, 0, "this commit is not the pending one"};
+  if (!receipt.empty()) COFFER_DO(connection_.run("UPDATE state SET receipt = ?", receipt));
 
   COFFER_TRY(const std::vector<InodeId> inodes, drafted_inodes(connection_));
   for (const InodeId inode : inodes) {

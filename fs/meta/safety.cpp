@@ -7,6 +7,13 @@
 
 namespace coffer::meta {
 
+Result<std::string> Store::id() {
+  Rows rows = connection_.query("SELECT lower(hex(id)) FROM state");
+  COFFER_TRY(const bool found, rows.step());
+  if (!found) return Error{Fault::corrupt, 0, "the tree has lost its id"};
+  return rows.text(0);
+}
+
 Result<bool> Store::committed_up_to(Mark mark) {
   // One search in each part of the two indexes.
   COFFER_TRY(

@@ -159,8 +159,19 @@ INSERT INTO pinned SELECT head_seq, head_hash FROM state WHERE head_seq > 0;
 // What a commit changes that shall change nothing.
 constexpr const char* kTouched = "ALTER TABLE state ADD COLUMN touched INTEGER NOT NULL DEFAULT 0";
 
+// Every tree counts its Marks from 0: what speaks of a Mark outside of the tree names the tree too.
+constexpr const char* kTreeId = R"sql(
+ALTER TABLE state ADD COLUMN id BLOB NOT NULL DEFAULT x'';
+UPDATE state SET id = randomblob(16);
+)sql";
+
+// The server's signature under the last commit that it answered: proof of what it took in.
+constexpr const char* kReceipt = "ALTER TABLE state ADD COLUMN receipt BLOB;";
+
 }  // namespace
 
-Result<void> migrate(db::Database& database) { return database.migrate({kVersion1, kVersion2, kPins, kTouched}); }
+Result<void> migrate(db::Database& database) {
+  return database.migrate({kVersion1, kVersion2, kPins, kTouched, kTreeId, kReceipt});
+}
 
 }  // namespace coffer::meta

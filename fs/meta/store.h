@@ -120,7 +120,8 @@ class Store {
   Result<bool> let_go_for(InodeId inode);
   Result<std::optional<Bytes>> draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal);
   Result<std::optional<Bytes>> pending_commit();
-  Result<void> commit_done(std::uint64_t seq, const object::CommitHash& hash);
+  Result<void> commit_done(std::uint64_t seq, const object::CommitHash& hash, ByteView receipt = {});
+  Result<Bytes> receipt();
   Result<void> commit_refused();
   Result<Changed> apply(const object::Commit& commit, ByteView opened_payload, const object::CommitHash& hash);
   Result<void> take_over();
@@ -130,6 +131,7 @@ class Store {
   Result<std::vector<InodeId>> users_of(ChunkKey chunk);
 
   // safety.cpp
+  Result<std::string> id();
   Result<bool> committed_up_to(Mark mark);
   Result<bool> committed(InodeId inode);
   Result<Level> level(InodeId inode);

@@ -347,8 +347,11 @@ Result<std::optional<Bytes>> Tree::draft_commit(const std::function<Result<Bytes
 Result<std::optional<Bytes>> Tree::pending_commit() {
   return impl_->with_store([](Store& store) { return store.pending_commit(); });
 }
-Result<void> Tree::commit_done(std::uint64_t seq, const object::CommitHash& hash) {
-  return impl_->write([&](Store& store) { return store.commit_done(seq, hash); });
+Result<void> Tree::commit_done(std::uint64_t seq, const object::CommitHash& hash, ByteView receipt) {
+  return impl_->write([&](Store& store) { return store.commit_done(seq, hash, receipt); });
+}
+Result<Bytes> Tree::receipt() {
+  return impl_->with_store([](Store& store) { return store.receipt(); });
 }
 Result<void> Tree::commit_refused() {
   return impl_->write([](Store& store) { return store.commit_refused(); });
@@ -365,6 +368,9 @@ Result<void> Tree::take_over() {
   return impl_->write([](Store& store) { return store.take_over(); });
 }
 
+Result<std::string> Tree::id() {
+  return impl_->with_store([](Store& store) { return store.id(); });
+}
 Mark Tree::mark() { return Mark(impl_->version.load(std::memory_order_acquire)); }
 Result<bool> Tree::committed_up_to(Mark mark) {
   return impl_->with_store([&](Store& store) { return store.committed_up_to(mark); });

@@ -170,8 +170,10 @@ class Tree {
   /// Survives restarts: send it again, the same bytes.
   Result<std::optional<Bytes>> pending_commit();
   /// The pending commit is in the log: what it holds is no longer owed unless it was changed since. Fault::refused if
-  /// `seq` is not that of the pending commit.
-  Result<void> commit_done(std::uint64_t seq, const object::CommitHash& hash);
+  /// `seq` is not that of the pending commit. `receipt` is kept in place of the last one, where there is any.
+  Result<void> commit_done(std::uint64_t seq, const object::CommitHash& hash, ByteView receipt = {});
+  /// The last that was kept, as object::encode() wrote it; empty where none was.
+  Result<Bytes> receipt();
   /// The pending commit can never be appended (lease lost): what it holds is owed again. Nothing pending: no change.
   Result<void> commit_refused();
 
@@ -185,6 +187,8 @@ class Tree {
   /// without coming to name them.
   Result<void> take_over();
 
+  /// Random, of this tree alone: one that is fetched anew has another. 32 hexadecimal digits.
+  Result<std::string> id();
   /// Now.
   Mark mark();
   /// Nothing is owed that became owed at or before `mark`.

@@ -104,7 +104,11 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
     receipt = Error{Fault::protocol, 0, "the server's receipt is for another commit"};
   }
   if (receipt) {
-    if (Result<void> done = parts_.tree.commit_done(receipt->seq, hash); !done) {
+    // net/rpc has checked it with the key that the server names today.
+    if (parts_.receipt_key && !object::holds(*receipt, *parts_.receipt_key)) {
+      state_->set_problem("receipt", {Fault::refused, 0, std::string(kOtherReceiptKey)});
+    }
+    if (Result<void> done = parts_.tree.commit_done(receipt->seq, hash, object::encode(*receipt)); !done) {
       state_->set_problem("commit", std::move(done).error().in("recording a receipt"));
       pause(kPause);
       return;

@@ -16,6 +16,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
@@ -31,6 +32,12 @@ namespace coffer::upload {
 
 using Deadline = std::chrono::steady_clock::time_point;
 
+/// What is said of a server that signs with another key than it did; once it did, until the next mount.
+inline constexpr std::string_view kOtherReceiptKey =
+    "the server signs its receipts with another key than when this machine first saw it: what it says is stored may be "
+    "another server's word. Ask who runs it; where the key was changed on purpose, unmount, take the line receipt_key "
+    "out of vault.json in the vault's folder, and mount again";
+
 /// All must outlive the Uploader.
 struct Parts {
   meta::Tree& tree;
@@ -38,6 +45,8 @@ struct Parts {
   const seal::Sealer& sealer;
   Remote& remote;
   object::VaultId vault;
+  /// By which the server signed what this machine saw first; none where it has seen no server yet.
+  std::optional<crypto::PublicKey> receipt_key = {};
 };
 
 /// Called on the uploader's threads or on that of a waiter.

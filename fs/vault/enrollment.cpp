@@ -60,6 +60,34 @@ Result<void> check_before(const KeySource& key) {
   return {};
 }
 
+Result<Bytes> read_pem(const std::string& path) {
+  Result<Bytes> bytes = os::read_file(os::real_disk(), path, kPemBytesMax);
+  if (!bytes) return std::move(bytes).error().in(path);
+  return bytes;
+}
+
+// The private key is on the disk before the token is used up: where the answer is lost, the server gives it again to
+// whoever has the key.
+Result<rpc::Enrolled> ask_for_certificate(const VaultFolder& folder, const tls::Token& token) {
+  COFFER_DO(os::real_disk().make_folder(folder.path + "/tls"));
+  const bool was_asked_before = is_there(folder.certificate_key());
+  if (!was_asked_before) COFFER_DO(write_file(folder.certificate_key(), tls::make_key().bytes()));
+  COFFER_TRY(Bytes key_pem, read_pem(folder.certificate_key()));
+  const Result<Bytes> csr = tls::make_csr(key_pem, "coffer client");
+  crypto::wipe(key_pem);
+  if (!csr) return Error(csr.error()).in(folder.certificate_key());
+  Result<rpc::Enrolled> enrolled = rpc::enroll(token, *csr, "coffer", ServerCall::deadline());
+  if (!enrolled && enrolled.error().fault == Fault::refused && !was_asked_before) {  // It holds nothing of this key.
+    (void)os::real_disk().remove(folder.certificate_key());
+    (void)os::real_disk().remove(folder.path + "/tls");
+    (void)os::real_disk().remove(folder.path);
+  }
+  if (!enrolled && enrolled.error().fault == Fault::offline) {
+    return std::move(enrolled).error().in("no answer from the server (run the same command again: the token is good)");
+  }
+  return enrolled;
+}
+
 Result<Identity> from_token(const Home& home, const std::string& text) {
   COFFER_TRY(const tls::Token token, tls::decode_token(text));
   const std::string id = object::short_hex(crypto::sha256(token.secret));
@@ -68,10 +96,7 @@ Result<Identity> from_token(const Home& home, const std::string& text) {
     COFFER_TRY(identity.settings, read_settings(identity.folder));
     return identity;
   }
-  const tls::KeyAndCsr made = tls::make_key_pair_and_csr("coffer client");
-  COFFER_TRY(const rpc::Enrolled enrolled, rpc::enroll(token, made.csr_der, "coffer", ServerCall::deadline()));
-  COFFER_DO(os::real_disk().make_folder(identity.folder.path + "/tls"));
-  COFFER_DO(write_file(identity.folder.certificate_key(), made.key_pem.bytes()));
+  COFFER_TRY(const rpc::Enrolled enrolled, ask_for_certificate(identity.folder, token));
   COFFER_DO(write_file(identity.folder.certificate(), as_bytes(enrolled.certificate_pem)));
   COFFER_DO(write_file(identity.folder.ca(), as_bytes(enrolled.ca_pem)));
   identity.settings.name = enrolled.vault.name;
@@ -81,12 +106,6 @@ Result<Identity> from_token(const Home& home, const std::string& text) {
   identity.settings.client_name = enrolled.client_name;
   COFFER_DO(write_settings(identity.folder, identity.settings));
   return identity;
-}
-
-Result<Bytes> read_pem(const std::string& path) {
-  Result<Bytes> bytes = os::read_file(os::real_disk(), path, kPemBytesMax);
-  if (!bytes) return std::move(bytes).error().in(path);
-  return bytes;
 }
 
 Result<Identity> from_files(const Home& home, const HandmadeIdentity& files) {
@@ -105,6 +124,9 @@ Result<Identity> from_files(const Home& home, const HandmadeIdentity& files) {
   COFFER_DO(write_file(identity.folder.certificate_key(), key));
   COFFER_DO(write_file(identity.folder.certificate(), certificate));
   COFFER_DO(write_file(identity.folder.ca(), ca));
+  if (is_there(identity.folder.settings())) {
+    COFFER_TRY(identity.settings, read_settings(identity.folder));
+  }
   identity.settings.server = files.server;
   return identity;
 }
@@ -130,16 +152,34 @@ Result<std::vector<Bytes>> key_slots(ServerCall& server) {
   return bytes;
 }
 
+bool holds(std::span<const Bytes> slots, const Bytes& slot) { return std::ranges::find(slots, slot) != slots.end(); }
+
+// A key file is noted before it is made: where the vault's first slot is not known to be stored, a later run goes on
+// with this file, and with no other that is there.
+Result<keys::KeyFile> new_key_file(Identity& identity, const std::string& path) {
+  if (is_there(path)) {
+    if (identity.settings.key_file != path) {
+      return refused(EEXIST,
+                     path + " exists already, and vault " + identity.settings.name +
+                         " is new and needs a key file of its own: give another path and run the same command again");
+    }
+    Result<keys::KeyFile> file = keys::KeyFile::read(os::real_disk(), path);
+    if (file || file.error().fault != Fault::corrupt) return file;
+    COFFER_DO(os::real_disk().remove(path));  // Half made: no slot is for it, or the vault would have one.
+  }
+  identity.settings.key_file = path;
+  COFFER_DO(write_settings(identity.folder, identity.settings));
+  return keys::KeyFile::make(os::real_disk(), path, os::real_random());
+}
+
 // The first slot of a new vault: under a new key file, or under a passphrase.
-Result<Bytes> first_slot(const keys::VaultKey& key, const VaultSettings& settings, const EnrollmentRequest& request) {
+Result<Bytes> first_slot(const keys::VaultKey& key, Identity& identity, const EnrollmentRequest& request) {
   os::Random& random = os::real_random();
+  const VaultSettings& settings = identity.settings;
   if (!request.key.key_file.empty()) {
-    Result<keys::KeyFile> file = keys::KeyFile::make(os::real_disk(), request.key.key_file, random);
-    if (file) return keys::wrap_with_key_file(key, *file, settings.id, random);
-    if (file.error().code != EEXIST) return std::move(file).error().in("the key file " + request.key.key_file);
-    return refused(EEXIST,
-                   request.key.key_file + " exists already, and vault " + settings.name +
-                       " is new and needs a key file of its own: give another path and run the same command again");
+    Result<keys::KeyFile> file = new_key_file(identity, request.key.key_file);
+    if (!file) return std::move(file).error().in("the key file " + request.key.key_file);
+    return keys::wrap_with_key_file(key, *file, settings.id, random);
   }
   crypto::Secret passphrase;
   if (!request.key.passphrase_file.empty()) {
@@ -154,28 +194,54 @@ Result<Bytes> first_slot(const keys::VaultKey& key, const VaultSettings& setting
   return keys::wrap_with_passphrase(key, passphrase.bytes(), settings.id, random);
 }
 
-// Returns the recovery key's text.
-Result<crypto::Secret> make_keys(ServerCall& server, const VaultSettings& settings, const EnrollmentRequest& request) {
-  const keys::VaultKey key = keys::VaultKey::generate(os::real_random());
-  COFFER_TRY(const Bytes slot, first_slot(key, settings, request));
-  if (Result<std::uint64_t> put = server.put_key_slot(slot, true); !put) {
-    if (!request.key.key_file.empty()) (void)os::real_disk().remove(request.key.key_file);
-    return std::move(put).error().in("the new key slot");
-  }
+// Noted before it is sent: whoever comes back finds out from the server which of them it has.
+Result<void> note_slot(Identity& identity, const Bytes& slot) {
+  identity.settings.own_slots.push_back(slot);
+  return write_settings(identity.folder, identity.settings);
+}
+
+// The server may have stored the slot though its answer was lost: then nothing else opens the vault, ever. The key file
+// goes only where the vault has other slots and not this one: it cannot become the first any more.
+Result<keys::VaultKey> make_first_slot(ServerCall& server, Identity& identity, const EnrollmentRequest& request) {
+  keys::VaultKey key = keys::VaultKey::generate(os::real_random());
+  const bool is_new_file = !request.key.key_file.empty() && !is_there(request.key.key_file);
+  COFFER_TRY(const Bytes slot, first_slot(key, identity, request));
+  COFFER_DO(note_slot(identity, slot));
+  Result<std::uint64_t> put = server.put_key_slot(slot, true);
+  if (put) return key;
+  const Result<std::vector<Bytes>> stored = key_slots(server);
+  if (stored && holds(*stored, slot)) return key;
+  if (stored && !stored->empty() && is_new_file) (void)os::real_disk().remove(request.key.key_file);
+  return std::move(put).error().in("the new key slot (run the same command again)");
+}
+
+// Shown before it counts. One that an earlier run put may never have been shown, and goes; so does a second copy of
+// this one, which the server has where it was asked twice.
+Result<crypto::Secret> make_recovery_key(ServerCall& server, Identity& identity, const keys::VaultKey& key,
+                                         const EnrollmentRequest& request) {
+  const std::vector<Bytes> from_before = identity.settings.own_slots;
   const keys::RecoveryKey recovery = keys::RecoveryKey::generate(os::real_random());
-  COFFER_TRY([[maybe_unused]] const std::uint64_t number,
-             server.put_key_slot(keys::wrap_with_recovery_key(key, recovery, settings.id, os::real_random()), false));
+  const Bytes slot = keys::wrap_with_recovery_key(key, recovery, identity.settings.id, os::real_random());
+  COFFER_DO(note_slot(identity, slot));
+  COFFER_TRY(const std::uint64_t number, server.put_key_slot(slot, false));
+  if (request.show_recovery_key) COFFER_DO(request.show_recovery_key(recovery.text()));
+  COFFER_TRY(const std::vector<rpc::KeySlot> stored, server.key_slots());
+  for (const rpc::KeySlot& one : stored) {
+    const Result<keys::SlotKind> kind = keys::kind_of(one.slot);
+    const bool is_old = kind && *kind == keys::SlotKind::recovery && holds(from_before, one.slot);
+    if (!is_old && (one.slot != slot || one.number == number)) continue;
+    COFFER_DO(server.remove_key_slot(one.number));
+  }
   return recovery.text();
 }
 
-Result<void> open_keys(const std::vector<Bytes>& slots, const VaultSettings& settings, const KeySource& source) {
+Result<keys::VaultKey> open_keys(const std::vector<Bytes>& slots, const VaultSettings& settings,
+                                 const KeySource& source) {
   if (!source.key_file.empty() && !is_there(source.key_file)) {
     return refused(ENOENT, "vault " + settings.name + " has a key already, and the key file " + source.key_file +
                                " is not there: bring the key file of that vault here, and run the same command again");
   }
-  Result<keys::VaultKey> key = open_slots(slots, settings.id, source);
-  if (!key) return std::move(key).error();
-  return {};
+  return open_slots(slots, settings.id, source);
 }
 
 // A name from a server is not trusted as a path.
@@ -203,8 +269,13 @@ Result<void> learn(Identity& identity, const std::string& vault_name) {
   const std::optional<rpc::ServerFacts> facts = server->facts();
   if (!facts) return Error{Fault::offline, ETIMEDOUT, "the server went away: run the same command again"};
   COFFER_TRY(const rpc::VaultState vault, choose(*facts, identity, vault_name));
+  if (vault.id != identity.settings.id) {  // What an earlier run noted is of another vault.
+    identity.settings.own_slots.clear();
+    identity.settings.key_file.clear();
+  }
   identity.settings.name = vault.name;
   identity.settings.id = vault.id;
+  identity.settings.receipt_key = facts->receipt_key;
   identity.settings.client = facts->client;
   identity.settings.client_name = facts->client_name;
   return {};
@@ -220,15 +291,18 @@ Result<Enrollment> enroll_into(const Home& home, const EnrollmentRequest& reques
 
   ServerCall server(identity.folder, identity.settings);  // It speaks of the vault that was just learnt.
   COFFER_DO(server.wait_online());
-  COFFER_TRY(identity.settings.key_slots, key_slots(server));
+  COFFER_TRY(const std::vector<Bytes> slots, key_slots(server));
+  Result<keys::VaultKey> key =
+      slots.empty() ? make_first_slot(server, identity, request) : open_keys(slots, identity.settings, request.key);
+  if (!key) return std::move(key).error();
   Enrollment enrollment;
-  enrollment.is_new_vault = identity.settings.key_slots.empty();
+  const auto is_own = [&](const Bytes& slot) { return holds(identity.settings.own_slots, slot); };
+  enrollment.is_new_vault = slots.empty() || std::ranges::any_of(slots, is_own);
   if (enrollment.is_new_vault) {
-    COFFER_TRY(enrollment.recovery_key, make_keys(server, identity.settings, request));
-    COFFER_TRY(identity.settings.key_slots, key_slots(server));
-  } else {
-    COFFER_DO(open_keys(identity.settings.key_slots, identity.settings, request.key));
+    COFFER_TRY(enrollment.recovery_key, make_recovery_key(server, identity, *key, request));
   }
+  COFFER_TRY(identity.settings.key_slots, key_slots(server));
+  identity.settings.own_slots.clear();
   identity.settings.key_file = request.key.key_file;
   COFFER_DO(write_settings(identity.folder, identity.settings));
   enrollment.folder = home.folder(folder_name(identity.settings));

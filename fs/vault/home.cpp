@@ -76,6 +76,15 @@ Result<VaultSettings> read_settings(const VaultFolder& folder) {
       COFFER_TRY(Bytes bytes_of_slot, base::from_hex(slot.get<std::string>()));
       settings.key_slots.push_back(std::move(bytes_of_slot));
     }
+    for (const auto& slot : json.value("own_slots", nlohmann::json::array())) {
+      COFFER_TRY(Bytes bytes_of_slot, base::from_hex(slot.get<std::string>()));
+      settings.own_slots.push_back(std::move(bytes_of_slot));
+    }
+    if (json.contains("receipt_key")) {
+      COFFER_TRY(const Bytes key, base::from_hex(json["receipt_key"].get<std::string>()));
+      if (key.size() != settings.receipt_key.emplace().size()) return damaged(folder);
+      std::ranges::copy(key, settings.receipt_key->begin());
+    }
     settings.mountpoint = json.value("mountpoint", "");
     return settings;
   } catch (const nlohmann::json::exception&) {
@@ -92,10 +101,15 @@ Result<void> write_settings(const VaultFolder& folder, const VaultSettings& sett
   json["client"] = settings.client.hex();
   json["client_name"] = settings.client_name;
   if (!settings.key_file.empty()) json["key_file"] = settings.key_file;
+  if (settings.receipt_key) json["receipt_key"] = base::to_hex(*settings.receipt_key);
   json["key_slots"] = nlohmann::json::array();
   for (const Bytes& slot : settings.key_slots) json["key_slots"].push_back(base::to_hex(slot));
+  for (const Bytes& slot : settings.own_slots) json["own_slots"].push_back(base::to_hex(slot));
   if (!settings.mountpoint.empty()) json["mountpoint"] = settings.mountpoint;
   const std::string text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  if (text.size() > kSettingsBytesMax) {
+    return Error{Fault::refused, EFBIG, folder.settings() + " would be too long to be read again: it stays as it is"};
+  }
   return os::replace_file(os::real_disk(), folder.settings(), as_bytes(text));
 }
 

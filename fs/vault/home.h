@@ -1,9 +1,10 @@
 // The client's home: everything that `coffer` keeps on this machine. Each vault has a folder of its own in it:
 //
-//     HOME/vaults/NAME/vault.json      server, ids, key file path, the key slots as last seen, pinned head
+//     HOME/vaults/NAME/vault.json      server, ids, key file path, the key slots, the server's receipt key
 //     HOME/vaults/NAME/tls/            ca.pem, client.pem, client.key
 //     HOME/vaults/NAME/tree.db         the whole tree and what is owed (fs/meta)
 //     HOME/vaults/NAME/tree.db-redo    what changed it since SQLite's last commit
+//     HOME/vaults/NAME/tree.db.cleared was the tree, and is being deleted
 //     HOME/vaults/NAME/server-tree.db  the server's log as a tree, while an alarm is looked into
 //     HOME/vaults/NAME/spool/          sealed chunks (fs/spool)
 //     HOME/vaults/NAME/staging/        small files that are being batched, encrypted (fs/spool)
@@ -23,6 +24,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/crypto/sign.h"
 #include "common/object/ids.h"
 #include "net/rpc/client.h"
 
@@ -36,8 +38,10 @@ struct VaultSettings {
   object::ClientId client;
   std::string client_name;
   std::string key_file;          ///< Absolute; empty where a passphrase opens the vault.
-  std::vector<Bytes> key_slots;  ///< As last seen on the server, so that a mount works offline.
+  std::vector<Bytes> key_slots;  ///< All that were seen on the server and not removed here: a mount works offline.
   std::string mountpoint;        ///< Of the last mount.
+  std::optional<crypto::PublicKey> receipt_key;  ///< Of the server, as first seen.
+  std::vector<Bytes> own_slots;  ///< While enrolling: those that this machine put, or was about to put, on the server.
 };
 
 /// Paths of one vault's folder.
@@ -49,6 +53,7 @@ struct VaultFolder {
   std::string certificate() const { return path + "/tls/client.pem"; }
   std::string certificate_key() const { return path + "/tls/client.key"; }
   std::string tree() const { return path + "/tree.db"; }
+  std::string cleared_tree() const { return path + "/tree.db.cleared"; }
   std::string server_tree() const { return path + "/server-tree.db"; }
   std::string spool() const { return path + "/spool"; }
   std::string staging() const { return path + "/staging"; }

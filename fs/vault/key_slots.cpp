@@ -36,7 +36,7 @@ struct Keyring {
     COFFER_DO(reach());
     std::vector<Bytes> bytes;
     for (const rpc::KeySlot& slot : slots) bytes.push_back(slot.slot);
-    return open_slots(bytes, settings.id, source);
+    return open_slots(joined_slots(settings.key_slots, bytes), settings.id, source);
   }
 
   VaultSettings settings;
@@ -44,8 +44,23 @@ struct Keyring {
   std::vector<rpc::KeySlot> slots;
 };
 
-Result<void> remove(ServerCall& server, std::uint64_t number) {
-  return rpc::wait<void>([&](auto done) { server->remove_key_slot(number, ServerCall::deadline(), std::move(done)); });
+// On the server and here: what was removed elsewhere stays known here, where a server cannot take it away.
+Result<void> remove(Keyring& ring, const VaultFolder& folder, const rpc::KeySlot& slot) {
+  COFFER_DO(ring.server.remove_key_slot(slot.number));
+  COFFER_TRY(VaultSettings settings, read_settings(folder));
+  if (std::erase(settings.key_slots, slot.slot) == 0) return {};
+  return write_settings(folder, settings);
+}
+
+// Where the answer was lost, the server may have stored it all the same.
+Result<std::uint64_t> put(Keyring& ring, const Bytes& slot) {
+  Result<std::uint64_t> number = ring.server.put_key_slot(slot, false);
+  if (number) return number;
+  COFFER_TRY(const std::vector<rpc::KeySlot> stored, ring.server.key_slots());
+  for (const rpc::KeySlot& one : stored) {
+    if (one.slot == slot) return one.number;
+  }
+  return number;
 }
 
 }  // namespace
@@ -66,9 +81,8 @@ Result<std::uint64_t> add_key_file(const VaultFolder& folder, const KeySource& s
   COFFER_TRY(const keys::VaultKey key, ring.open(source));
   Result<keys::KeyFile> file = keys::KeyFile::make(os::real_disk(), new_key_file, os::real_random());
   if (!file) return std::move(file).error().in("the key file " + new_key_file);
-  Result<std::uint64_t> number =
-      ring.server.put_key_slot(keys::wrap_with_key_file(key, *file, settings.id, os::real_random()), false);
-  if (!number) (void)os::real_disk().remove(new_key_file);
+  Result<std::uint64_t> number = put(ring, keys::wrap_with_key_file(key, *file, settings.id, os::real_random()));
+  if (!number && number.error().fault == Fault::refused) (void)os::real_disk().remove(new_key_file);
   return number;
 }
 
@@ -78,7 +92,7 @@ Result<std::uint64_t> add_passphrase(const VaultFolder& folder, const KeySource&
   Keyring ring(folder, settings);
   COFFER_TRY(const keys::VaultKey key, ring.open(source));
   COFFER_TRY(const Bytes slot, keys::wrap_with_passphrase(key, passphrase.bytes(), settings.id, os::real_random()));
-  return ring.server.put_key_slot(slot, false);
+  return put(ring, slot);
 }
 
 Result<void> remove_slot(const VaultFolder& folder, std::uint64_t number) {
@@ -86,24 +100,29 @@ Result<void> remove_slot(const VaultFolder& folder, std::uint64_t number) {
   Keyring ring(folder, settings);
   COFFER_DO(ring.reach());
   for (const rpc::KeySlot& slot : ring.slots) {
-    if (slot.number == number) return remove(ring.server, number);
+    if (slot.number == number) return remove(ring, folder, slot);
   }
   return Error{Fault::refused, ENOENT,
                "the vault has no key slot " + std::to_string(number) + ": `coffer key list` shows those it has"};
 }
 
-Result<crypto::Secret> renew_recovery_key(const VaultFolder& folder, const KeySource& source) {
+Result<std::vector<std::uint64_t>> renew_recovery_key(
+    const VaultFolder& folder, const KeySource& source,
+    const std::function<Result<void>(const crypto::Secret& text)>& show) {
   COFFER_TRY(const VaultSettings settings, read_settings(folder));
   Keyring ring(folder, settings);
   COFFER_TRY(const keys::VaultKey key, ring.open(source));
   const keys::RecoveryKey recovery = keys::RecoveryKey::generate(os::real_random());
-  COFFER_TRY(
-      [[maybe_unused]] const std::uint64_t number,
-      ring.server.put_key_slot(keys::wrap_with_recovery_key(key, recovery, settings.id, os::real_random()), false));
+  COFFER_TRY([[maybe_unused]] const std::uint64_t number,
+             put(ring, keys::wrap_with_recovery_key(key, recovery, settings.id, os::real_random())));
+  COFFER_DO(show(recovery.text()));
+  std::vector<std::uint64_t> left;
   for (const rpc::KeySlot& slot : ring.slots) {
-    if (kind_text(slot.slot) == "recovery key") COFFER_DO(remove(ring.server, slot.number));
+    if (kind_text(slot.slot) != "recovery key") continue;
+    const Result<void> removed = remove(ring, folder, slot);
+    if (!removed && removed.error().code != ENOENT) left.push_back(slot.number);
   }
-  return recovery.text();
+  return left;
 }
 
 }  // namespace coffer::vault

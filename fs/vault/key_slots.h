@@ -1,6 +1,7 @@
 // The key slots of a vault that is enrolled here: who can open it, on any machine.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -24,7 +25,10 @@ Result<std::uint64_t> add_key_file(const VaultFolder& folder, const KeySource& s
 Result<std::uint64_t> add_passphrase(const VaultFolder& folder, const KeySource& source,
                                      const crypto::Secret& passphrase);
 Result<void> remove_slot(const VaultFolder& folder, std::uint64_t number);
-/// Makes a new recovery key, then removes the old ones. Returns its text, to be printed once.
-Result<crypto::Secret> renew_recovery_key(const VaultFolder& folder, const KeySource& source);
+/// Makes a new recovery key, has `show` show its text to the person, and only then removes the old ones. Returns the
+/// numbers of those that could not be removed: they still open the vault.
+Result<std::vector<std::uint64_t>> renew_recovery_key(
+    const VaultFolder& folder, const KeySource& source,
+    const std::function<Result<void>(const crypto::Secret& text)>& show);
 
 }  // namespace coffer::vault

@@ -34,13 +34,15 @@ Result<keys::VaultKey> try_slots(std::span<const Bytes> slots, keys::SlotKind ki
                                  const object::VaultId& vault, const std::string& if_none,
                                  const std::string& if_wrong) {
   if (!has_slot(slots, kind)) return wrong(if_none);
+  std::string untried;  // One that asks for more memory than there is, say: the next may be the one.
   for (const Bytes& slot : slots) {
     const auto found = keys::kind_of(slot);
     if (!found || *found != kind) continue;
     Result<keys::VaultKey> key = keys::unwrap(slot, secret, vault);
-    if (key || key.error().fault != Fault::refused) return key;
+    if (key) return key;
+    if (key.error().fault != Fault::refused) untried = key.error().what;
   }
-  return wrong(if_wrong);
+  return wrong(if_wrong + (untried.empty() ? "" : " (one of its key slots could not be tried: " + untried + ")"));
 }
 
 Result<keys::VaultKey> with_passphrase(std::span<const Bytes> slots, const object::VaultId& vault, ByteView passphrase,
@@ -52,9 +54,9 @@ Result<keys::VaultKey> with_passphrase(std::span<const Bytes> slots, const objec
 
 }  // namespace
 
-Result<crypto::Secret> read_passphrase_file(const std::string& path) {
+Result<crypto::Secret> read_secret_line(const std::string& path, const std::string& what) {
   const int fd = path == "-" ? ::dup(STDIN_FILENO) : ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return os_error(errno, "the passphrase file " + path + " cannot be read");
+  if (fd < 0) return os_error(errno, "the " + what + " file " + path + " cannot be read");
   crypto::Secret text(kPassphraseBytesMax);
   std::size_t length = 0;
   bool ended = false;
@@ -68,8 +70,19 @@ Result<crypto::Secret> read_passphrase_file(const std::string& path) {
   ::close(fd);
   if (length > 0 && text.bytes()[length - 1] == std::byte{'\r'}) --length;
   if (length == 0)
-    return Error{Fault::refused, EINVAL, "the first line of " + path + " is empty: write the passphrase there"};
+    return Error{Fault::refused, EINVAL, "the first line of " + path + " is empty: write the " + what + " there"};
   return crypto::Secret::copy_of(text.bytes().first(length));
+}
+
+Result<crypto::Secret> read_passphrase_file(const std::string& path) { return read_secret_line(path, "passphrase"); }
+
+std::vector<Bytes> joined_slots(const std::vector<Bytes>& known, std::span<const Bytes> from_server) {
+  std::vector<Bytes> slots = known;
+  for (const Bytes& slot : from_server) {
+    if (slots.size() >= kKnownSlotsMax) break;
+    if (keys::kind_of(slot) && std::ranges::find(slots, slot) == slots.end()) slots.push_back(slot);
+  }
+  return slots;
 }
 
 Result<keys::VaultKey> open_slots(std::span<const Bytes> slots, const object::VaultId& vault, const KeySource& source) {

@@ -5,10 +5,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/crypto/wipe.h"
 #include "common/object/ids.h"
+#include "common/object/key_slots.h"
 #include "fs/keys/vault_key.h"
 
 namespace coffer::vault {
@@ -26,8 +28,15 @@ struct KeySource {
   }
 };
 
-/// The first line of the file, without its line end. Fault::refused if it is empty; `-` reads standard input.
+/// The first line of the file, without its line end. Fault::refused if it is empty; `-` reads standard input. `what`
+/// it should hold, for the sentence of a failure.
+Result<crypto::Secret> read_secret_line(const std::string& path, const std::string& what);
 Result<crypto::Secret> read_passphrase_file(const std::string& path);
+
+/// `known`, then what the server has beside it, without what is no key slot: a server's list adds to what this machine
+/// knows, and takes nothing away. At most kKnownSlotsMax, so that a server cannot make it longer and longer.
+std::vector<Bytes> joined_slots(const std::vector<Bytes>& known, std::span<const Bytes> from_server);
+inline constexpr std::size_t kKnownSlotsMax = 2 * object::kKeySlotsMax;
 
 /// Opens the first of `slots` that the source fits. Fault::refused with a sentence that says what to give instead.
 /// Takes about half a second for each passphrase slot.

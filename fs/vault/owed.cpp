@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -21,12 +20,16 @@ class NobodyListens : public meta::TreeEvents {
   void chunk_dropped(const ChunkRow&) override {}  // The next Spool::open() finds it.
 };
 
-/// The Mark of the last export that was complete; 0 where there is none.
-std::uint64_t exported_mark(const VaultFolder& folder) {
-  std::ifstream file(folder.exported());
-  const nlohmann::json note = nlohmann::json::parse(file, nullptr, false);
-  if (!note.is_object() || !note.contains("mark") || !note["mark"].is_number_unsigned()) return 0;
-  return note["mark"].get<std::uint64_t>();
+constexpr std::size_t kNoteBytesMax = 64u << 10;
+
+/// The last export that was complete covers all that the tree owes now: what was changed after it has a higher Mark.
+Result<bool> is_exported(const VaultFolder& folder, meta::Tree& tree) {
+  const Result<Bytes> file = os::read_file(os::real_disk(), folder.exported(), kNoteBytesMax);
+  if (!file) return false;
+  const nlohmann::json note = nlohmann::json::parse(as_text(*file), nullptr, false);
+  if (!note.is_object() || !note.contains("mark") || !note["mark"].is_number_unsigned()) return false;
+  COFFER_TRY(const std::string id, tree.id());
+  return note.contains("tree") && note["tree"] == id && tree.mark().value() <= note["mark"].get<std::uint64_t>();
 }
 
 }  // namespace
@@ -60,36 +63,37 @@ Result<std::vector<OwedEntry>> owed_unmounted(const VaultFolder& folder) {
 }
 
 Result<bool> drop_owed(const VaultFolder& folder, bool even_if_lost) {
+  COFFER_TRY(const FolderLock lock, FolderLock::take(folder, ""));  // Until all is gone: a mount could owe more.
+  if (!std::filesystem::exists(folder.tree())) return false;
   {
-    COFFER_TRY(const FolderLock lock, FolderLock::take(folder, ""));
-    if (!std::filesystem::exists(folder.tree())) return false;
     NobodyListens events;
     COFFER_TRY(const std::unique_ptr<meta::Tree> tree, meta::Tree::open(folder.tree(), os::real_clock(), events));
     COFFER_TRY(const meta::Owed owed, tree->owed());
     if (owed.nothing() && owed.chunks == 0) return false;
-    // What was changed after the export has a higher Mark.
-    if (!even_if_lost && tree->mark().value() > exported_mark(folder)) {
+    COFFER_TRY(const bool is_safe, is_exported(folder, *tree));
+    if (!is_safe && !even_if_lost) {
       return Error{Fault::refused, EBUSY,
                    "not everything that is owed was exported: run `coffer owed export DIR` first (or add "
                    "--lose-unexported: what `coffer owed list` shows is then lost)"};
     }
   }
-  COFFER_DO(clear_unmounted(folder, true, true));
-  COFFER_DO(note_export(folder, 0, "", false));
+  COFFER_DO(clear_folder(folder, true));
   return true;
 }
 
-Result<void> note_export(const VaultFolder& folder, std::uint64_t mark, const std::string& to, bool is_complete) {
-  std::error_code failure;
-  std::filesystem::remove(folder.exported(), failure);
-  if (failure) return os_error(failure.value(), "remove " + folder.exported());
-  if (!is_complete) return {};
-  const nlohmann::ordered_json note{{"mark", mark}, {"to", to}};
-  std::ofstream file(folder.exported());
-  file << note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-  file.close();
-  if (!file) return Error{Fault::local_io, EIO, "the note of the export cannot be written to " + folder.exported()};
+Result<void> note_export(const VaultFolder& folder, const std::string& tree, std::uint64_t mark,
+                         const std::string& to) {
+  const nlohmann::ordered_json note{{"tree", tree}, {"mark", mark}, {"to", to}};
+  const std::string text = note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  Result<void> written = os::replace_file(os::real_disk(), folder.exported(), as_bytes(text));
+  if (!written) return std::move(written).error().in("the note of the export");
   return {};
+}
+
+Result<void> forget_export(const VaultFolder& folder) {
+  if (!std::filesystem::exists(folder.exported())) return {};
+  COFFER_DO(os::real_disk().remove(folder.exported()));
+  return os::real_disk().sync_folder(folder.path);
 }
 
 }  // namespace coffer::vault

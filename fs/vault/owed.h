@@ -1,11 +1,11 @@
 // What this client owes the server, path by path, and the way out for it where it cannot be sent: `coffer owed`.
 //
 //     list      what is owed, since when, and why it does not go
-//     export    the owed files in plain, in a folder of this machine: from spool and staging, with the mount alive or
-//     not drop      gives up what is owed, after it was exported: the vault's tree is then fetched anew
+//     export    the owed files in plain, in a folder of this machine: from spool and staging, mounted or not
+//     drop      gives up what is owed, after it was exported: the vault's tree is then fetched anew
 //
-// Who exported everything that is owed leaves a note of it in HOME/vaults/NAME/exported.json: the Mark (fs/meta) up to
-// which. Only with such a note, or told that data may be lost, drop_owed() drops.
+// Who exported everything that is owed leaves a note of it in HOME/vaults/NAME/exported.json: the tree, and the Mark
+// (fs/meta) up to which. Only with such a note of the very tree, or told that data may be lost, drop_owed() drops.
 #pragma once
 
 #include <cstdint>
@@ -59,7 +59,9 @@ Result<std::vector<OwedEntry>> owed_unmounted(const VaultFolder& folder);
 /// it was exported, unless `even_if_lost`. False where nothing was owed: nothing is deleted then.
 Result<bool> drop_owed(const VaultFolder& folder, bool even_if_lost);
 
-/// Notes that all that was owed at `mark` lies in `to`; forgets an earlier note where `is_complete` is false.
-Result<void> note_export(const VaultFolder& folder, std::uint64_t mark, const std::string& to, bool is_complete);
+/// Notes that all that `tree` owed at its `mark` lies in `to`.
+Result<void> note_export(const VaultFolder& folder, const std::string& tree, std::uint64_t mark, const std::string& to);
+/// Takes an earlier note away; it does not come back after a power cut.
+Result<void> forget_export(const VaultFolder& folder);
 
 }  // namespace coffer::vault

@@ -302,7 +302,15 @@ Result<ExportReport> Vault::export_owed(const std::string& to, const ExportProgr
     only_in_memory.content = true;
   }
   COFFER_TRY(ExportReport report, Export(*parts_, to).run(owed, progress, stop));
-  COFFER_DO(note_export(parts_->folder, mark.value(), to, report.is_complete()));
+  if (!report.is_complete()) {
+    COFFER_DO(forget_export(parts_->folder));
+    return report;
+  }
+  // After a power cut a tree that was not synced goes on from an earlier Mark, and what is new then has those that were
+  // exported.
+  COFFER_DO(parts_->tree->power_safe());
+  COFFER_TRY(const std::string id, parts_->tree->id());
+  COFFER_DO(note_export(parts_->folder, id, mark.value(), to));
   return report;
 }
 

@@ -74,6 +74,7 @@ Vault::Parts::~Parts() { (void)close(); }
 Result<void> Vault::Parts::build(const KeySource& key_source) {
   struct stat found {};
   has_tree_ = ::stat(folder.tree().c_str(), &found) == 0;
+  (void)::unlink(folder.cleared_tree().c_str());  // A clear was cut off.
   COFFER_DO(connect());
   COFFER_TRY(const keys::VaultKey key, open_key(key_source));
   COFFER_DO(open_stations(key));
@@ -130,12 +131,15 @@ Result<keys::VaultKey> Vault::Parts::open_key(const KeySource& key_source) {
   if (is_online_at_open_) {
     Result<std::vector<rpc::KeySlot>> slots = rpc::wait<std::vector<rpc::KeySlot>>(
         [&](auto done) { client->get_key_slots(steady_clock::now() + kAskDeadline, std::move(done)); });
+    std::vector<Bytes> fresh;
+    if (!slots) log::warn("key_slots_not_fetched", {{"why", slots.error().what}});
     if (slots) {
-      std::vector<Bytes> fresh;
       for (rpc::KeySlot& slot : *slots) fresh.push_back(std::move(slot.slot));
-      settings.key_slots = std::move(fresh);
     }
+    settings.key_slots = joined_slots(settings.key_slots, fresh);
   }
+  const std::optional<rpc::ServerFacts> facts = client->facts();
+  if (facts && !settings.receipt_key) settings.receipt_key = facts->receipt_key;
   if (!options.mountpoint.empty()) settings.mountpoint = options.mountpoint;
   COFFER_TRY(keys::VaultKey key, open_slots(settings.key_slots, settings.id, key_source));
   COFFER_DO(write_settings(folder, settings));
@@ -185,7 +189,7 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
                                              fetch::FetcherOptions{});
   remote = std::make_unique<upload::RpcRemote>(*client);
   uploader = std::make_unique<upload::Uploader>(
-      upload::Parts{*tree, *spool, *sealer, *remote, settings.id},
+      upload::Parts{*tree, *spool, *sealer, *remote, settings.id, settings.receipt_key},
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
                     [this](const Error&) { lease->doubt(); },
                     [this](const ChunkRow& chunk, const std::optional<Error>& error) { chunk_failed(chunk, error); },

@@ -84,6 +84,10 @@ Status Vault::Parts::status() const {
   if (file_system) {
     for (const std::string& problem : file_system->problems()) add(problem);
   }
+  const std::optional<rpc::ServerFacts> facts = client->facts();
+  if (facts && settings.receipt_key && facts->receipt_key != *settings.receipt_key) {
+    add(std::string(upload::kOtherReceiptKey));
+  }
   add(room_problem(*spool, os::real_disk(), folder.spool()));
   status.alarm = log_watch->alarm();
   status.healed_chunks = healer->healed_count();

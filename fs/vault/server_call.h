@@ -35,6 +35,9 @@ class ServerCall {
     return rpc::wait<std::uint64_t>(
         [&](auto done) { client_.put_key_slot(slot, only_if_first, deadline(), std::move(done)); });
   }
+  Result<void> remove_key_slot(std::uint64_t number) {
+    return rpc::wait<void>([&](auto done) { client_.remove_key_slot(number, deadline(), std::move(done)); });
+  }
 
  private:
   static rpc::ClientOptions options(const VaultFolder& folder, const VaultSettings& settings) {

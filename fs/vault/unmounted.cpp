@@ -2,6 +2,8 @@
 #include <filesystem>
 
 #include "common/os/clock.h"
+#include "common/os/disk.h"
+#include "fs/vault/owed.h"
 #include "fs/vault/parts.h"
 
 namespace coffer::vault {
@@ -51,11 +53,24 @@ Result<void> clear_unmounted(const VaultFolder& folder, bool and_tree, bool disc
                    "what is here is not all on the server yet: mount the vault and run `coffer sync` first"};
     }
   }
+  return clear_folder(folder, and_tree);
+}
+
+// What a note of an export says of this tree must not be taken for the next one's. The tree goes before what it names
+// in spool and staging, and its name first: SQLite and the redo log pass over what is left beside a new file.
+Result<void> clear_folder(const VaultFolder& folder, bool and_tree) {
+  if (and_tree) {
+    COFFER_DO(forget_export(folder));
+    if (std::filesystem::exists(folder.tree())) {
+      COFFER_DO(os::real_disk().rename(folder.tree(), folder.cleared_tree()));
+    }
+    COFFER_DO(os::real_disk().sync_folder(folder.path));
+    for (const char* end : {"-wal", "-shm", "-redo"}) COFFER_DO(remove_all(folder.tree() + end));
+  }
+  COFFER_DO(remove_all(folder.cleared_tree()));  // Also one that an earlier clear left behind.
   COFFER_DO(remove_all(folder.spool()));
   COFFER_DO(remove_all(folder.staging()));
-  if (!and_tree) return {};
-  for (const char* end : {"", "-wal", "-shm", "-redo"}) COFFER_DO(remove_all(folder.tree() + end));
-  return {};
+  return os::real_disk().sync_folder(folder.path);
 }
 
 }  // namespace coffer::vault

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "common/object/key_slots.h"
+
 namespace coffer::rpc {
 
 namespace {
@@ -104,8 +106,10 @@ Result<CommitPage> decode_commits(const Answer& answer) {
 
 Result<std::vector<KeySlot>> decode_key_slots(const Answer& answer) {
   COFFER_TRY(const auto message, wire::parse<wire::GetKeySlotsDone>(answer.header));
+  if (static_cast<std::size_t>(message.slots_size()) > object::kKeySlotsMax) return broken("too many key slots");
   std::vector<KeySlot> slots;
   for (const wire::KeySlot& one : message.slots()) {
+    if (one.slot().size() > object::kKeySlotBytesMax) return broken("a key slot of an impossible length");
     slots.push_back({.number = one.number(), .slot = copy_of(as_bytes(one.slot()))});
   }
   return slots;

@@ -16,13 +16,14 @@
 #include "common/base/result.h"
 #include "common/crypto/sign.h"
 #include "common/object/commit.h"
+#include "common/object/key_slots.h"
 #include "common/os/clock.h"
 #include "common/os/disk.h"
 
 namespace coffer::oplog {
 
-inline constexpr std::size_t kKeySlotsMax = 16;
-inline constexpr std::size_t kKeySlotBytesMax = 4096;
+using object::kKeySlotBytesMax;
+using object::kKeySlotsMax;
 /// Removed ones that are kept; what a client may remove at most within kLockFor.
 inline constexpr std::size_t kRemovedSlotsMax = 64;
 /// For how long nothing that a client gives up is thrown away, by the server's clock.

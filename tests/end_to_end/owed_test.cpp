@@ -180,6 +180,62 @@ TEST_F(Owed, IsNotDroppedWhereItIsNewerThanTheExport) {
   EXPECT_EQ(client.coffer({"owed", "list"}).exit_code, 0);
 }
 
+// Claim: the note of an export speaks of one tree. What the next tree owes is not dropped on its word, though its Marks
+// are lower, and not where a kill left the note beside the new tree.
+TEST_F(Owed, IsNotDroppedOnTheWordOfAnExportFromAnEarlierTree) {
+  Client& client = stage_.client("first");
+  const std::string note = client.home() + "/vaults/first/exported.json";
+  ASSERT_NO_FATAL_FAILURE(client.mount());
+  stage_.stop_server();
+  ASSERT_TRUE(succeeded(shell("cd " + client.mountpoint() + " && for i in $(seq 50); do echo $i > f$i; done")));
+  ASSERT_TRUE(succeeded(client.coffer({"owed", "export", stage_.folder() + "/to"})));
+  const std::string noted = text(note);
+  stage_.start_server();
+  ASSERT_TRUE(succeeded(client.sync()));
+  ASSERT_TRUE(succeeded(client.umount()));
+  ASSERT_TRUE(succeeded(client.coffer({"spool", "clear", "--tree"})));
+  EXPECT_FALSE(fs::exists(note));
+
+  ASSERT_NO_FATAL_FAILURE(client.mount());
+  stage_.stop_server();
+  ASSERT_TRUE(succeeded(shell("echo 2 > " + client.mountpoint() + "/second")));
+  ASSERT_TRUE(succeeded(client.coffer({"umount", "--now", client.mountpoint()})));
+  for (const bool is_left : {false, true}) {
+    if (is_left) std::ofstream(note) << noted;
+    EXPECT_EQ(client.coffer({"owed", "drop"}).exit_code, 1);
+    ASSERT_EQ(client.coffer({"owed", "list"}).exit_code, 3);
+  }
+  ASSERT_TRUE(succeeded(client.coffer({"owed", "export", stage_.folder() + "/second"})));
+  EXPECT_EQ(text(stage_.folder() + "/second/second"), "2\n");
+  EXPECT_TRUE(succeeded(client.coffer({"owed", "drop"})));
+}
+
+// Claim: the tree goes first, and whole; spool and staging hold what it names for as long as it has its name. What a
+// clear leaves behind that is cut off after that is nothing to the next mount.
+TEST_F(Owed, IsThereWithAllItsBytesOrNotAtAllWhereAClearIsCutOff) {
+  Client& client = stage_.client("first");
+  const std::string home = client.home() + "/vaults/first";
+  ASSERT_NO_FATAL_FAILURE(client.mount());
+  ASSERT_TRUE(succeeded(shell("echo kept > " + client.mountpoint() + "/kept")));
+  ASSERT_TRUE(succeeded(client.sync()));
+  stage_.stop_server();
+  ASSERT_TRUE(succeeded(shell("head -c 3000000 /dev/urandom > " + client.mountpoint() + "/mine")));
+  ASSERT_TRUE(succeeded(client.coffer({"umount", "--now", client.mountpoint()})));
+
+  ASSERT_TRUE(succeeded(shell("mkdir -p " + home + "/tree.db.cleared/in-the-way")));
+  EXPECT_EQ(client.coffer({"owed", "drop", "--lose-unexported"}).exit_code, 1);
+  ASSERT_TRUE(succeeded(client.coffer({"owed", "export", stage_.folder() + "/to"})));
+  EXPECT_EQ(fs::file_size(stage_.folder() + "/to/mine"), 3'000'000);
+
+  fs::remove_all(home + "/tree.db.cleared");
+  ASSERT_TRUE(succeeded(shell("mv " + home + "/tree.db " + home + "/tree.db.cleared")));  // As a kill leaves it.
+  stage_.start_server();
+  ASSERT_NO_FATAL_FAILURE(client.mount());
+  EXPECT_EQ(text(client.mountpoint() + "/kept"), "kept\n");
+  EXPECT_FALSE(fs::exists(client.mountpoint() + "/mine"));
+  EXPECT_FALSE(fs::exists(home + "/tree.db.cleared"));
+}
+
 // Claim: a revoked client reads what is local, writes no more, and keeps and exports what it owes.
 TEST_F(Owed, IsKeptAndExportedByARevokedClient) {
   Client& client = stage_.client("first");

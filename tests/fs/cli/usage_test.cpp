@@ -153,6 +153,23 @@ TEST_F(EnrolledUsage, RefusesATokenThatWasUsedBefore) {
   EXPECT_FALSE(std::filesystem::exists(home + "x.key"));
 }
 
+// Claim: a token need not stand on the command line, where every user of the machine can read it.
+TEST_F(EnrolledUsage, TakesATokenFromStandardInputOrAFile) {
+  const std::string home = stage_.folder() + "/h2";
+  const std::string file = stage_.folder() + "/token";
+  std::ofstream(file) << stage_.cofferd({"invite", "second"}).out;
+  const Finished piped = testing::shell(testing::bin_folder() + "/coffer enroll - --home " + home + " --key-file " +
+                                        home + ".key < " + file);
+  EXPECT_EQ(piped.exit_code, 0) << piped.err;
+  std::ofstream(file) << stage_.cofferd({"invite", "third"}).out;
+  const Finished from_file =
+      coffer({"enroll", "--token-file", file, "--home", home + "3", "--key-file", home + "3.key"});
+  EXPECT_EQ(from_file.exit_code, 0) << from_file.err;
+  expect_one_sentence(coffer({"enroll", "-", "--home", home + "4", "--key-file", home + "4.key"}), 1, "token");
+  expect_one_sentence(coffer({"enroll", "--token-file", home + "/nowhere", "--home", home + "4"}), 1, "token file");
+  expect_one_sentence(coffer({"enroll", "x", "--token-file", file, "--home", home + "4"}), 2, "--token-file");
+}
+
 TEST_F(EnrolledUsage, PrintsTheRecoveryKeyOnceAndOnlyOfANewVault) {
   std::string token = stage_.cofferd({"invite", "second"}).out;
   token.pop_back();

@@ -74,6 +74,19 @@ TEST(VaultSettings, AreTheSameAfterTheyWereWritten) {
   EXPECT_EQ(again->key_slots, some_settings().key_slots);
 }
 
+// Claim: what would not be read again is not written: what was there stays.
+TEST(VaultSettings, AreNotWrittenWhereTheyWouldBeTooLongToBeRead) {
+  testing::TempDir dir;
+  const VaultFolder folder{dir.path().string()};
+  VaultSettings settings = some_settings();
+  ASSERT_TRUE(write_settings(folder, settings));
+  settings.key_slots.emplace_back(600'000);
+  const Result<void> written = write_settings(folder, settings);
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().fault, Fault::refused);
+  EXPECT_EQ(read_settings(folder)->key_slots, some_settings().key_slots);
+}
+
 TEST(VaultSettings, AreCalledDamagedWhereTheyCannotBeRead) {
   testing::TempDir dir;
   const VaultFolder folder{dir.path().string()};

@@ -21,6 +21,7 @@
 #include "common/base/mutex.h"
 #include "common/db/database.h"
 #include "common/object/commit.h"
+#include "common/os/clock.h"
 #include "fs/vault/enrollment.h"
 #include "tests/testing/eventually.h"
 #include "tests/testing/seeded_random.h"
@@ -57,6 +58,11 @@ namespace {
 using std::chrono::steady_clock;
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
+
+class NobodyListens : public meta::TreeEvents {
+ public:
+  void chunk_dropped(const ChunkRow&) override {}
+};
 
 class VaultTest : public ::testing::Test {
  protected:
@@ -617,6 +623,83 @@ TEST_F(VaultTest, ReadsFromTheServerAfterItsSpoolWasCleared) {
   ASSERT_TRUE((*vault)->clear_spool());
   EXPECT_EQ((*vault)->status().spool_bytes, 0);
   EXPECT_EQ(*read(**vault, "file"), bytes);
+}
+
+// ---- what a server may claim ----------------------------------------------------------------------------------------
+
+// Claim: a server whose list of key slots is empty, or holds nothing of use, locks no machine out that knows them.
+TEST_F(VaultTest, OpensWithTheKeySlotsThatItKnowsWhateverTheServerShows) {
+  const auto enrolled = enroll("first");
+  ASSERT_TRUE(enrolled) << enrolled.error().what;
+  const std::string log = stage_.server_dir() + "/vaults/" + enrolled->settings.id.hex() + "/oplog.db";
+  for (const char* change : {"DELETE FROM key_slot", "INSERT INTO key_slot(slot) VALUES (zeroblob(104)), (x'00')"}) {
+    SCOPED_TRACE(change);
+    stage_.stop_server();
+    {
+      Result<db::Database> server = db::Database::open(log, {});
+      ASSERT_TRUE(server) << server.error().what;
+      ASSERT_TRUE(server->execute(change));
+    }
+    stage_.start_server();
+    for (int i = 0; i < 2; ++i) {
+      const auto vault = open(enrolled->folder);
+      ASSERT_TRUE(vault) << vault.error().what;
+    }
+    EXPECT_EQ(read_settings(enrolled->folder)->key_slots, enrolled->settings.key_slots);
+  }
+}
+
+// Claim: the client holds the server's signature under the last commit, by the key that it saw first.
+TEST_F(VaultTest, KeepsTheReceiptOfItsLastCommit) {
+  const auto enrolled = enroll("first");
+  ASSERT_TRUE(enrolled) << enrolled.error().what;
+  const VaultSettings settings = *read_settings(enrolled->folder);
+  ASSERT_TRUE(settings.receipt_key);
+  for (const char* name : {"one", "two"}) {
+    {
+      const auto vault = open(enrolled->folder);
+      ASSERT_TRUE(vault) << vault.error().what;
+      write(**vault, name, as_bytes("text"));
+      ASSERT_TRUE(sync(**vault));
+      ASSERT_TRUE((*vault)->close());
+    }
+    NobodyListens events;
+    const auto tree = meta::Tree::open(enrolled->folder.tree(), os::real_clock(), events);
+    ASSERT_TRUE(tree) << tree.error().what;
+    const auto receipt = object::decode_receipt(*(*tree)->receipt());
+    ASSERT_TRUE(receipt) << receipt.error().what;
+    EXPECT_TRUE(object::holds(*receipt, *settings.receipt_key));
+    EXPECT_EQ(receipt->hash, (*tree)->head()->hash);
+    EXPECT_EQ(receipt->seq, (*tree)->head()->seq);
+    EXPECT_EQ(receipt->vault, settings.id);
+  }
+}
+
+// Claim: a server that signs with another key is told of in the status, and the key that was pinned stays pinned; who
+// has pinned none takes the first that he sees.
+TEST_F(VaultTest, TellsOfAServerThatSignsWithAnotherKey) {
+  const auto enrolled = enroll("first");
+  ASSERT_TRUE(enrolled) << enrolled.error().what;
+  int files = 0;
+  const auto problems = [&]() -> std::vector<std::string> {
+    const auto vault = open(enrolled->folder);
+    EXPECT_TRUE(vault) << vault.error().what;
+    write(**vault, "file" + std::to_string(++files), as_bytes("text"));
+    EXPECT_TRUE(sync(**vault));
+    return (*vault)->status().problems;
+  };
+  VaultSettings settings = *read_settings(enrolled->folder);
+  const auto pinned = settings.receipt_key;
+  settings.receipt_key.reset();
+  ASSERT_TRUE(write_settings(enrolled->folder, settings));
+  EXPECT_THAT(problems(), ::testing::IsEmpty());
+  EXPECT_EQ(read_settings(enrolled->folder)->receipt_key, pinned);
+
+  stage_.stop_server();
+  std::ofstream(stage_.server_dir() + "/receipt.key") << std::string(64, 'a') << "\n";
+  stage_.start_server();
+  for (int i = 0; i < 2; ++i) EXPECT_THAT(problems(), ::testing::Contains(HasSubstr("receipts with another key")));
+  EXPECT_EQ(read_settings(enrolled->folder)->receipt_key, pinned);
 }
 
 // ---- enrolment -----------------------------------------------------------------------------------------------------
