@@ -174,8 +174,12 @@ TEST_F(Cofferd, InitsAgainWhereItWasCutOff) {
     const std::string receipt_key = left > 2 ? text_of(made + "/receipt.key") : "";
     const Finished again = bare({"init", "--dir", made});
     ASSERT_EQ(again.exit_code, 0) << again.err;
-    if (left > 1) EXPECT_EQ(text_of(made + "/tls/ca.pem"), authority);
-    if (left > 2) EXPECT_EQ(text_of(made + "/receipt.key"), receipt_key);
+    if (left > 1) {
+      EXPECT_EQ(text_of(made + "/tls/ca.pem"), authority);
+    }
+    if (left > 2) {
+      EXPECT_EQ(text_of(made + "/receipt.key"), receipt_key);
+    }
     EXPECT_EQ(bare({"check", "--dir", made}).exit_code, 0);
     EXPECT_EQ(bare({"invite", "laptop", "--dir", made}).exit_code, 0);
   }
