@@ -181,7 +181,7 @@ TEST_F(AccountsTest, EndAnInvitationWhenItsNameIsRevoked) {
   ASSERT_TRUE(revoked) << revoked.error().what;
   EXPECT_TRUE(revoked->invitation);
   EXPECT_FALSE(revoked->client);
-  const auto late = accounts_->enroll(*secret, client_id(1), certificate(1));
+  const auto late = accounts_->enroll(*secret, client_id(1), certificate(1), fingerprint(11));
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().fault, Fault::refused);
   EXPECT_TRUE(accounts_->open_invitations()->empty());
