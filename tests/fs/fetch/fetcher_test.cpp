@@ -133,7 +133,7 @@ TEST(Fetcher, OpensOneFrameOfASpooledChunkForASmallRead) {
   ASSERT_FALSE(damaged);
   EXPECT_EQ(damaged.error().fault, Fault::corrupt);
   // Once the server has it, the damaged copy is dropped, and the good one fetched.
-  pipeline.server.store(chunk.id, Bytes(*sealed));
+  pipeline.server.store(chunk.id, Bytes(**sealed));
   const std::vector<ChunkKey> stored{chunk.key};
   ASSERT_TRUE(pipeline.tree->chunks_stored(stored));
   pipeline.spool->release(chunk.id);

@@ -88,7 +88,7 @@ class ServerScenario {
                                           std::chrono::hours(1));
     if (!secret) return;
     const accounts::Certificate certificate{.fingerprint = fingerprint, .serial = "1", .not_after_ns = 1};
-    if (accounts_->enroll(*secret, object::ClientId(id), certificate)) clients_.push_back(name);
+    if (accounts_->enroll(*secret, object::ClientId(id), certificate, fingerprint)) clients_.push_back(name);
   }
 
   void put_slot() {
