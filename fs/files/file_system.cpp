@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <limits>
 #include <utility>
 
 #include "fs/files/state.h"
@@ -157,6 +158,11 @@ Result<std::vector<Entry>> FileSystem::entries(InodeId folder, std::uint64_t aft
     if (Result<Attributes> now = state_->committer.attributes(entry.attributes.inode)) entry.attributes = *now;
   }
   return entries;
+}
+
+Result<std::uint64_t> FileSystem::last_cookie(InodeId folder) {
+  if (is_virtual(folder)) return std::numeric_limits<std::uint64_t>::max();
+  return state_->tree.last_cookie(folder);
 }
 
 void FileSystem::remember(InodeId inode, std::uint64_t count) {

@@ -127,6 +127,8 @@ class FileSystem {
   Result<std::string> path_of(InodeId inode);
   /// Behind `after` (0: from the start), without "." and "..".
   Result<std::vector<Entry>> entries(InodeId folder, std::uint64_t after, std::size_t count_max);
+  /// As in Tree.
+  Result<std::uint64_t> last_cookie(InodeId folder);
   /// Someone knows `inode` by number (the kernel, `count` lookups): it stays, even without a name, until forgotten.
   void remember(InodeId inode, std::uint64_t count = 1);
   void forget(InodeId inode, std::uint64_t count);

@@ -79,6 +79,12 @@ Result<std::string> symlink_target(Connection& connection, InodeId inode) {
   return rows.text(0);
 }
 
+Result<std::uint64_t> last_cookie(Connection& connection, InodeId folder) {
+  Rows rows = connection.query("SELECT coalesce(max(cookie), 0) FROM name WHERE parent = ?", folder);
+  COFFER_DO(rows.step());
+  return rows.u64(0);
+}
+
 Result<std::vector<Entry>> entries(Connection& connection, InodeId folder, std::uint64_t after, std::size_t count_max) {
   std::vector<Entry> entries;
   Rows found = connection.query(

@@ -22,6 +22,8 @@ Result<Attributes> attributes(Connection& connection, InodeId inode);
 Result<InodeId> meaning(Connection& connection, InodeId parent, std::string_view name);
 Result<Attributes> lookup(Connection& connection, InodeId parent, std::string_view name);
 Result<std::string> symlink_target(Connection& connection, InodeId inode);
+/// Of the entry that was made last; 0 where there is none.
+Result<std::uint64_t> last_cookie(Connection& connection, InodeId folder);
 Result<std::vector<Entry>> entries(Connection& connection, InodeId folder, std::uint64_t after, std::size_t count_max);
 Result<InodeId> parent_of(Connection& connection, InodeId folder);
 Result<InodeId> resolve(Connection& connection, std::string_view path);

@@ -223,6 +223,9 @@ Result<std::string> Tree::symlink_target(InodeId inode) {
 Result<std::vector<Entry>> Tree::entries(InodeId folder, std::uint64_t after, std::size_t count_max) {
   return impl_->read([&](Connection& c) { return read::entries(c, folder, after, count_max); });
 }
+Result<std::uint64_t> Tree::last_cookie(InodeId folder) {
+  return impl_->read([&](Connection& c) { return read::last_cookie(c, folder); });
+}
 Result<InodeId> Tree::parent_of(InodeId folder) {
   return impl_->read([&](Connection& c) { return read::parent_of(c, folder); });
 }

@@ -77,6 +77,8 @@ class Tree {
   /// At most `count_max` entries whose cookie is above `after`, without "." and "..", cookies ascending. An entry that
   /// stays in the folder while it is listed is seen exactly once.
   Result<std::vector<Entry>> entries(InodeId folder, std::uint64_t after, std::size_t count_max);
+  /// Entries that are made, or renamed to a new name, from now on have greater ones.
+  Result<std::uint64_t> last_cookie(InodeId folder);
   /// The root is its own parent. ENOENT for a folder that was removed.
   Result<InodeId> parent_of(InodeId folder);
   /// "/a/b", "a/b", "/" and "" from the root; symbolic links are not followed.

@@ -33,11 +33,12 @@ bool is_own_call(fuse_req_t req) { return context(req).own_threads.has(fuse_req_
 
 void op_open(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
+    files::FileSystem& files = file_system(req);
     const int flags = info->flags | (is_own_call(req) ? O_NOATIME : 0);
-    COFFER_TRY(const files::HandleId handle, file_system(req).open(InodeId(inode), flags));
+    COFFER_TRY(const files::HandleId handle, files.open(InodeId(inode), flags));
     info->fh = handle.value();
-    set_caching(file_system(req), InodeId(inode), *info);
-    reply.opened(*info);
+    set_caching(files, InodeId(inode), *info);
+    if (!reply.opened(*info)) files.release(handle);
     return {};
   });
 }

@@ -4,7 +4,9 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
+#include <memory>
 
 #include "fs/ops/guarded.h"
 #include "fs/ops/operations.h"
@@ -13,12 +15,22 @@ namespace coffer::ops {
 
 namespace {
 
-constexpr std::uint64_t kLeavesAtime = 1;
 constexpr std::uint64_t kBehindSelf = 1;
 constexpr std::uint64_t kBehindParent = 2;
 static_assert(kBehindParent < meta::kCookieMin);
 constexpr std::size_t kPlainEntryBytes = 32;  // A header of 24 and a short name: how many to ask the tree for.
 constexpr std::size_t kPlusEntryBytes = 128 + 32;
+
+/// One opendir(3). What is made after it, or after a rewinddir(3), is not listed: a program that renames what it reads
+/// would never come to the end.
+struct OpenFolder {
+  bool leaves_atime = false;
+  std::atomic<std::uint64_t> last_cookie = 0;  // 0: not read from its start yet.
+};
+
+OpenFolder& opened_by(const fuse_file_info& info) {
+  return *reinterpret_cast<OpenFolder*>(info.fh);  // NOLINT(performance-no-int-to-ptr): ours, from opendir.
+}
 
 /// Fills one answer to readdir or readdirplus.
 class Listing {
@@ -60,8 +72,12 @@ class Listing {
 };
 
 Result<void> list(fuse_req_t req, InodeId folder, std::size_t bytes_max, std::uint64_t offset, bool plus,
-                  Reply& reply) {
+                  OpenFolder& open, Reply& reply) {
   files::FileSystem& files = file_system(req);
+  if (!open.leaves_atime) files.touch(folder);
+  if (offset < kBehindSelf || open.last_cookie == 0) {
+    COFFER_TRY(open.last_cookie, files.last_cookie(folder));
+  }
   Listing listing(req, bytes_max, plus);
   bool fits = true;
   if (offset < kBehindSelf) {
@@ -77,6 +93,7 @@ Result<void> list(fuse_req_t req, InodeId folder, std::size_t bytes_max, std::ui
   if (fits) {
     COFFER_TRY(const std::vector<files::Entry> entries, files.entries(folder, offset, count_max));
     for (const files::Entry& entry : entries) {
+      if (entry.cookie > open.last_cookie) break;
       if (!listing.add(entry.name, entry.attributes, entry.cookie, true)) break;
     }
   }
@@ -87,27 +104,30 @@ Result<void> list(fuse_req_t req, InodeId folder, std::size_t bytes_max, std::ui
 void op_opendir(fuse_req_t req, fuse_ino_t folder, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_DO(file_system(req).attributes(InodeId(folder)));
-    info->fh = (info->flags & O_NOATIME) != 0 ? kLeavesAtime : 0;  // All that is kept between calls.
-    reply.opened(*info);
+    auto open = std::make_unique<OpenFolder>();
+    open->leaves_atime = (info->flags & O_NOATIME) != 0;
+    info->fh = reinterpret_cast<std::uintptr_t>(open.get());
+    if (reply.opened(*info)) (void)open.release();  // Until releasedir.
     return {};
   });
 }
 
 void op_readdir(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) {
-    if (info->fh != kLeavesAtime) file_system(req).touch(InodeId(folder));
-    return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), false, reply);
+    return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), false, opened_by(*info), reply);
   });
 }
 
 void op_readdirplus(fuse_req_t req, fuse_ino_t folder, std::size_t size, off_t offset, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) {
-    if (info->fh != kLeavesAtime) file_system(req).touch(InodeId(folder));
-    return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), true, reply);
+    return list(req, InodeId(folder), size, static_cast<std::uint64_t>(offset), true, opened_by(*info), reply);
   });
 }
 
-void op_releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info*) { Reply(req).done(); }
+void op_releasedir(fuse_req_t req, fuse_ino_t, fuse_file_info* info) {
+  const std::unique_ptr<OpenFolder> closed(&opened_by(*info));
+  Reply(req).done();
+}
 
 void op_fsyncdir(fuse_req_t req, fuse_ino_t folder, int, fuse_file_info*) {
   guarded_waiting(req, [req, folder](Reply& reply) -> Result<void> {

@@ -24,6 +24,8 @@ void op_init(void* userdata, fuse_conn_info* connection) {
   want(connection, FUSE_CAP_WRITEBACK_CACHE, writes);
   want(connection, FUSE_CAP_PARALLEL_DIROPS, true);
   want(connection, FUSE_CAP_ASYNC_READ, true);
+  // The kernel drops the pages that others read during a direct write once it is done, but only where it waits for it.
+  want(connection, FUSE_CAP_ASYNC_DIO, false);
   want(connection, FUSE_CAP_READDIRPLUS | FUSE_CAP_READDIRPLUS_AUTO, true);
   want(connection, FUSE_CAP_CACHE_SYMLINKS, !about.follows_others);
   want(connection, FUSE_CAP_ATOMIC_O_TRUNC, true);

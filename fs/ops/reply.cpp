@@ -115,10 +115,7 @@ void Reply::passing_attributes(const Attributes& attributes) {
   fuse_reply_attr(take(), &st, 0);
 }
 
-void Reply::opened(const fuse_file_info& file) {
-  Context& about = context(req_);
-  if (fuse_reply_open(take(), &file) != 0 && file.fh != 0) about.file_system.release(files::HandleId(file.fh));
-}
+bool Reply::opened(const fuse_file_info& file) { return fuse_reply_open(take(), &file) == 0; }
 
 void Reply::created(const Attributes& attributes, const fuse_file_info& file) {
   Context& about = context(req_);

@@ -41,7 +41,8 @@ class Reply {
   void attributes(const Attributes& attributes);
   /// The same, to be used once: the kernel keeps nothing of it and asks again.
   void passing_attributes(const Attributes& attributes);
-  void opened(const fuse_file_info& file);
+  /// False: the caller was interrupted, and the kernel will never release `file`.
+  bool opened(const fuse_file_info& file);
   void created(const Attributes& attributes, const fuse_file_info& file);
   void bytes(ByteView bytes);
   void text(std::string_view target);  ///< A symbolic link's target.

@@ -139,6 +139,26 @@ TEST_F(ALimit, IsNoneForHowLongAPositionInAFolderStaysGood) {
   ::closedir(folder);
 }
 
+// Claim: a program that renames what it reads comes to the end of the folder, and reads the new names once it rewinds.
+TEST_F(ALimit, IsSetToAListingByWhatWasThereWhenItBegan) {
+  constexpr int kFiles = 2000;
+  for (int i = 0; i < kFiles; ++i) ::close(open_new("file" + std::to_string(i)));
+  DIR* const folder = ::opendir(mounted().c_str());
+  const auto list_and_rename = [&] {
+    int listed = 0;
+    for (const dirent* entry = ::readdir(folder); entry != nullptr && listed <= 3 * kFiles; entry = ::readdir(folder)) {
+      if (entry->d_name[0] == '.') continue;
+      ++listed;
+      EXPECT_EQ(::rename(at(entry->d_name).c_str(), at("x" + std::string(entry->d_name)).c_str()), 0);
+    }
+    return listed;
+  };
+  EXPECT_EQ(list_and_rename(), kFiles);
+  ::rewinddir(folder);
+  EXPECT_EQ(list_and_rename(), kFiles);
+  ::closedir(folder);
+}
+
 TEST_F(ALimit, BetweenLocksOfProcessesIsKept) {
   expect_same(R"sh(python3 - <<'END'
 import fcntl, struct, multiprocessing
