@@ -9,6 +9,8 @@ namespace {
 
 /// After a failure. What went wrong, a full disk as a rule, does not tell when it is over.
 constexpr auto kPause = std::chrono::milliseconds(200);
+/// Nobody tells when there is room for a flush that failed, either.
+constexpr auto kFlushPause = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -37,6 +39,13 @@ void Background::commit_soon(InodeId inode) {
     const MutexLock lock(mutex_);
     if (!runs_.insert(inode).second) return;
   }
+  changed_.notify_all();
+}
+
+void Background::flush_later(InodeId inode) {
+  const MutexLock lock(mutex_);
+  unflushed_.insert(inode);
+  ++wake_count_;
   changed_.notify_all();
 }
 
@@ -79,6 +88,23 @@ std::optional<Result<void>> Background::commit_next() {
   return outcome;
 }
 
+/// Tries a flush that failed again. nullopt if there is none, or no room for it.
+std::optional<Result<void>> Background::flush_next() {
+  std::optional<InodeId> inode;
+  {
+    const MutexLock lock(mutex_);
+    if (unflushed_.empty() || !work_.has_room()) return std::nullopt;
+    inode = *unflushed_.begin();
+    unflushed_.erase(unflushed_.begin());
+  }
+  Result<void> outcome = work_.flush(*inode);
+  if (outcome) return outcome;
+  log::warn("background flush failed", {{"error", outcome.error().what}});
+  const MutexLock lock(mutex_);
+  unflushed_.insert(*inode);
+  return outcome;
+}
+
 void Background::commit_loop() {
   for (;;) {
     std::uint64_t seen = 0;
@@ -87,14 +113,16 @@ void Background::commit_loop() {
       if (stopping_) return;
       seen = wake_count_;
     }
-    const std::optional<Result<void>> outcome = commit_next();
+    std::optional<Result<void>> outcome = commit_next();
+    if (!outcome) outcome = flush_next();
     if (outcome && *outcome) continue;
     const bool has_failed = outcome.has_value();
-    const auto pause_end = std::chrono::steady_clock::now() + kPause;
+    const auto now = std::chrono::steady_clock::now();
     const MutexLock lock(mutex_);
+    const auto pause_end = now + (unflushed_.empty() ? kPause : kFlushPause);
     bool in_time = true;
     while (!stopping_ && in_time && wake_count_ == seen && (has_failed || !idle_run())) {
-      if (has_failed) {
+      if (has_failed || !unflushed_.empty()) {
         in_time = changed_.wait_until(mutex_, pause_end);
       } else {
         changed_.wait(mutex_);

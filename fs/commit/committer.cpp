@@ -101,6 +101,15 @@ Committer::State::State(const Parts& its_parts, const CommitterOptions& its_opti
                   },
                   .find_pressing = [this] { return is_pressed() ? buffer.largest() : std::nullopt; },
                   .make_room = [this](InodeId inode) { return make_room(inode); },
+                  .has_room =
+                      [this] {
+                        return parts.spool.free_bytes() >=
+                               std::min(sealed_bytes_at_most(buffer.used_bytes()), parts.spool.bytes_max() / 4);
+                      },
+                  .flush = [this](InodeId inode) -> Result<void> {
+                    COFFER_DO(commit(inode, Amount::all));
+                    return {};
+                  },
                   .seal_due =
                       [this] {
                         auto sealed = open_chunks.seal_due();
@@ -297,8 +306,10 @@ Result<void> Committer::write(InodeId inode, FileOffset at, ByteView bytes, cons
 }
 
 Result<Mark> Committer::flush(InodeId inode) {
-  COFFER_TRY(const Committed flushed, state_->commit(inode, Amount::all));
-  return flushed.mark;
+  Result<Committed> flushed = state_->commit(inode, Amount::all);
+  if (flushed) return flushed->mark;
+  state_->background.flush_later(inode);
+  return std::move(flushed).error();
 }
 
 Result<void> Committer::flush_all() {

@@ -88,7 +88,7 @@ class Committer : public spool::PlainChunks {
   Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop = {},
                      WriteTimes times = WriteTimes::now);
   /// Everything written to `inode` before the call is `spooled` (perhaps in a staged open chunk). After a failure all
-  /// of it is still buffered, and the next flush tries again.
+  /// of it is still buffered; it is tried again when there is room, and by the next flush.
   Result<Mark> flush(InodeId inode);
   /// flush() for every file, then seal_open_chunks(). Goes on past failures and returns the first.
   Result<void> flush_all();

@@ -254,7 +254,7 @@ std::vector<std::string> FileSystem::problems() {
     const Result<std::string> path = state_->tree.path_of(inode);
     if (!path) continue;
     problems.push_back("/" + *path + " was closed but could not be kept on the local disk (" + error.what +
-                       "): it is only in memory; `coffer sync` tries again");
+                       "): it is only in memory until there is room");
   }
   return problems;
 }

@@ -62,8 +62,15 @@ class Full : public ::testing::Test {
   static Finished fill(const std::string& path, int megabytes) {
     return run({"dd", "if=/dev/urandom", "of=" + path, "bs=1M", "count=" + std::to_string(megabytes)}, 300s);
   }
-  bool becomes_committed(const Client& client) const {
-    return eventually([&] { return client.coffer({"status"}).exit_code == 0; }, 120s);
+  ::testing::AssertionResult becomes_committed(const Client& client) const {
+    Finished status;
+    const auto is_committed = [&] {
+      status = client.coffer({"status"});
+      return status.exit_code == 0;
+    };
+    if (eventually(is_committed, 120s)) return ::testing::AssertionSuccess();
+    return ::testing::AssertionFailure() << status.out << status.err
+                                         << run({"tail", "-n", "20", client.home() + "/vaults/first/mount.log"}).out;
   }
 
   std::unique_ptr<Stage> stage_;

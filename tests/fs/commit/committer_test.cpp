@@ -323,6 +323,24 @@ TEST(Committer, KeepsTheBytesOfAFlushThatFails) {
   expect_content(pipeline, inode, content);
 }
 
+// Claim: whoever closed a file that could not be kept need not come back for it.
+TEST(Committer, FlushesAgainByItselfWhenThereIsRoom) {
+  Pipeline pipeline({.spool_bytes_max = 8u << 20});
+  const InodeId inode = pipeline.create("file");
+  const Bytes content = noise(1'200'000, 1);
+  pipeline.write(inode, 0, content);
+  std::vector<seal::SealedChunk> others;
+  while (true) {
+    others.push_back(pipeline.sealer().seal(noise(1u << 18, 100 + others.size())));
+    if (!pipeline.spool->put(others.back())) break;
+  }
+  ASSERT_FALSE(pipeline.committer->flush(inode));
+  EXPECT_GT(pipeline.committer->buffered_bytes(), 0u);
+  for (const seal::SealedChunk& other : others) ASSERT_TRUE(pipeline.spool->drop(other.id()));
+  EXPECT_TRUE(eventually([&] { return pipeline.committer->buffered_bytes() == 0; }));
+  expect_content(pipeline, inode, content);
+}
+
 TEST(Committer, EndsAWritersWaitWhenItStops) {
   Pipeline pipeline({.spool_bytes_max = 8u << 20, .committer = {.full_wait = std::chrono::minutes(5)}});
   const InodeId inode = pipeline.create("file");
