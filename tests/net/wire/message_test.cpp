@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <string>
+#include <vector>
 
 #include "common/base/limits.h"
 #include "common/base/text.h"
@@ -120,8 +122,9 @@ TEST(ErrorOnTheWire, IsCleanedByWhoReceivesItToo) {
 
 TEST(ANameOnTheWire, IsSafeInAPathAndOnATerminal) {
   for (const char* good : {"", "laptop", "my.vault_2-old", "7"}) EXPECT_EQ(*parse_name(good), good);
-  for (const std::string bad :
-       {"../x", ".x", "-x", "a/b", "a b", "a\x1b[31m", "caf\xc3\xa9", std::string(65, 'a').c_str()}) {
+  const std::vector<std::string> bad_names = {"../x", ".x",        "-x",          "a/b",
+                                              "a b",  "a\x1b[31m", "caf\xc3\xa9", std::string(65, 'a')};
+  for (const std::string& bad : bad_names) {
     ASSERT_FALSE(parse_name(bad)) << bad;
     EXPECT_EQ(parse_name(bad).error().fault, Fault::protocol);
   }
