@@ -118,6 +118,7 @@ struct PackStore::State {
   Result<void> sync_packs(const Snapshot& snapshot);
   Result<void> write_index(const Snapshot& snapshot);
   void settle(const Snapshot& snapshot);
+  void forget_leaving(const std::vector<Entry>& removed);
   void give_space_back(const std::vector<Entry>& removed);
   Result<void> carry_out(const std::vector<Entry>& removed);
   std::vector<std::uint64_t> packs_without_chunks(const std::vector<Entry>& removed);

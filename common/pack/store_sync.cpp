@@ -88,7 +88,10 @@ Result<std::uint64_t> PackStore::State::flush() {
     return snapshot.changes;
   }
   settle(snapshot);
-  if (!snapshot.change.removed.empty()) give_space_back(snapshot.change.removed);
+  if (!snapshot.change.removed.empty()) {
+    give_space_back(snapshot.change.removed);
+    forget_leaving(snapshot.change.removed);
+  }
   return snapshot.changes;
 }
 
@@ -120,7 +123,12 @@ void PackStore::State::settle(const Snapshot& snapshot) {
     const auto found = pending.find(entry.id);
     if (found != pending.end() && found->second == entry.at) pending.erase(found);
   }
-  for (const Entry& entry : snapshot.change.removed) {
+}
+
+/// Only once their records are marked: until then a check() must know why the index lacks them.
+void PackStore::State::forget_leaving(const std::vector<Entry>& removed) {
+  const MutexLock lock(table_mutex);
+  for (const Entry& entry : removed) {
     const auto [first, last] = leaving.equal_range(entry.id);
     for (auto it = first; it != last; ++it) {
       if (it->second != entry.at) continue;
