@@ -130,7 +130,8 @@ Result<int> umount(const UmountOptions& options, const CommandLine& line) {
   }
   Result<void> unmounted = control.unmount(false);
   if (!unmounted && unmounted.error().fault == Fault::offline) unmounted = ops::unmount(mountpoint, false);
-  if (!unmounted) return unmounted.error().code == EBUSY ? in_use(mountpoint) : unmounted.error();
+  const bool is_gone = !unmounted && unmounted.error().fault == Fault::answer && unmounted.error().code == EINVAL;
+  if (!unmounted && !is_gone) return unmounted.error().code == EBUSY ? in_use(mountpoint) : unmounted.error();
   return wait_for_end(*folder, options.now);
 }
 

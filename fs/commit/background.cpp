@@ -93,7 +93,12 @@ std::optional<Result<void>> Background::flush_next() {
   std::optional<InodeId> inode;
   {
     const MutexLock lock(mutex_);
-    if (unflushed_.empty() || !work_.has_room()) return std::nullopt;
+    if (unflushed_.empty()) return std::nullopt;
+  }
+  if (!work_.has_room()) return std::nullopt;  // It asks the disk: not under the lock.
+  {
+    const MutexLock lock(mutex_);
+    if (unflushed_.empty()) return std::nullopt;
     inode = *unflushed_.begin();
     unflushed_.erase(unflushed_.begin());
   }

@@ -23,7 +23,7 @@ class Background {
     std::function<Result<void>(InodeId)> commit_run;        ///< What can be cut of its long runs.
     std::function<std::optional<InodeId>()> find_pressing;  ///< A file whose bytes must go; none: no pressure. Quick.
     std::function<Result<void>(InodeId)> make_room;         ///< Gets them out of the buffer.
-    std::function<bool()> has_room;                         ///< For all that is buffered, in the spool. Quick.
+    std::function<bool()> has_room;                         ///< For all that is buffered, in the spool.
     std::function<Result<void>(InodeId)> flush;             ///< All that is buffered of the file.
     std::function<Result<void>()> seal_due;                 ///< Open chunks.
     std::function<std::optional<os::SteadyTime>()> next_due;
