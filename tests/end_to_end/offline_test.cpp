@@ -174,6 +174,7 @@ TEST_F(Offline, StartsOfflineAndKeepsWhatIsWritten) {
   EXPECT_THAT(unmounted.err, HasSubstr("--now"));
   EXPECT_TRUE(client_->is_mounted());
   ASSERT_NO_FATAL_FAILURE(stage_->start_server());
+  EXPECT_TRUE(eventually([&] { return client_->coffer({"status"}).exit_code == 0; }, 60s)) << "it resumes alone";
   EXPECT_TRUE(succeeded(client_->coffer({"umount", client_->mountpoint()})));
   EXPECT_EQ(client_->coffer({"status"}).exit_code, 0);
 }
