@@ -36,6 +36,7 @@ void ChunkLoop::run() {
     bool is_waited_for = false;
     {
       const MutexLock lock(state_->mutex);
+      tell_whether_idle();
       const auto until = steady_clock::now() + kIdle;
       for (;;) {
         if (state_->stopping) return;
@@ -77,6 +78,12 @@ void ChunkLoop::run() {
     }
     send_picked();
   }
+}
+
+void ChunkLoop::tell_whether_idle() {
+  const bool was_all_sent = state_->is_all_sent();
+  state_->chunks_idle = in_flight_.empty() && picked_.empty() && state_->outcomes.empty();
+  if (state_->is_all_sent() && !was_all_sent) state_->commit_work.notify_one();
 }
 
 bool ChunkLoop::is_left_alone(ChunkKey key) const {
@@ -125,6 +132,7 @@ bool ChunkLoop::pick() {
   {
     const MutexLock lock(state_->mutex);
     state_->chunks_wanted = false;  // Before the tree is asked: what becomes owed meanwhile asks again.
+    state_->chunks_idle = false;
   }
   Result<std::vector<ChunkRow>> owed =
       parts_.tree.owed_chunks(kPickedMax, [&](ChunkKey key) { return is_left_alone(key); });

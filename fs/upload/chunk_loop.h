@@ -32,6 +32,7 @@ class ChunkLoop {
     bool is_told = false;  ///< Its files know.
   };
 
+  void tell_whether_idle() REQUIRES(state_->mutex);
   void record_outcomes(std::vector<Outcome> outcomes);
   void record_failure(const Outcome& outcome);
   bool pick();

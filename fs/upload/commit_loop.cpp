@@ -17,15 +17,15 @@ using namespace std::chrono_literals;
 
 // Where nobody waits, a second's changes share one commit.
 constexpr auto kCommitInterval = 1s;
-// Someone waits, and nothing was ready: each chunk that is stored may change that, but not each is worth a look.
-constexpr auto kFruitlessInterval = 10ms;
+// Someone waits, and chunks are on their way: each that is stored may make something ready, but not each is worth a
+// look. The first look is due when all are stored, or after this time.
+constexpr auto kChunksInterval = 10ms;
 constexpr auto kPause = 5s;
 
 }  // namespace
 
 void CommitLoop::run() {
   auto last = steady_clock::now() - kCommitInterval;
-  bool was_fruitless = false;
   for (;;) {
     std::uint64_t epoch = 0;
     {
@@ -33,9 +33,9 @@ void CommitLoop::run() {
       for (;;) {
         if (state_->stopping) return;
         const bool may_commit = state_->commit_wanted && state_->epoch && parts_.remote.online();
-        const auto next_at = state_->waiters == 0 ? last + kCommitInterval
-                             : was_fruitless      ? last + kFruitlessInterval
-                                                  : last;
+        const auto next_at = state_->waiters == 0    ? last + kCommitInterval
+                             : state_->is_all_sent() ? last
+                                                     : std::max(last, state_->waited_since) + kChunksInterval;
         if (may_commit && steady_clock::now() >= next_at) break;
         if (may_commit) {
           state_->commit_work.wait_until(state_->mutex, next_at);
@@ -54,8 +54,7 @@ void CommitLoop::run() {
       pause(kPause);
       continue;
     }
-    was_fruitless = !commit->has_value();
-    if (!was_fruitless) append(**std::move(commit), epoch);
+    if (commit->has_value()) append(**std::move(commit), epoch);
     end_quota_problem();
     const MutexLock lock(state_->mutex);
     ++state_->commits_done;

@@ -35,8 +35,10 @@ class Uploader::State {
   bool chunks_wanted GUARDED_BY(mutex) = true;  ///< The tree may owe chunks that are not known here yet.
   bool commit_wanted GUARDED_BY(mutex) = true;  ///< The tree may have changes that are ready.
   bool reordered GUARDED_BY(mutex) = false;     ///< Priorities were raised: what was picked may be the wrong ones.
+  bool chunks_idle GUARDED_BY(mutex) = false;   ///< The chunk loop has nothing to do, nor the server to answer.
   bool link_came GUARDED_BY(mutex) = true;      ///< A connection after a time without: ask what is stored.
   unsigned waiters GUARDED_BY(mutex) = 0;
+  std::chrono::steady_clock::time_point waited_since GUARDED_BY(mutex);  ///< The last waiter came.
   std::uint64_t commits_done GUARDED_BY(mutex) = 0;
   std::vector<Outcome> outcomes GUARDED_BY(mutex);
   std::map<std::string, Error> problems GUARDED_BY(mutex);
@@ -48,6 +50,8 @@ class Uploader::State {
   void want_commit() REQUIRES(mutex) {
     if (!std::exchange(commit_wanted, true)) commit_work.notify_one();
   }
+  /// What is not ready now waits for no chunk that will be stored soon.
+  bool is_all_sent() const REQUIRES(mutex) { return chunks_idle && !chunks_wanted && !reordered; }
   /// Something changed for all: the link, the lease, who waits, the end.
   void notify_all() REQUIRES(mutex) {
     chunk_work.notify_one();

@@ -115,6 +115,7 @@ Result<void> Uploader::wait_until(const std::function<Result<bool>()>& holds, De
   {
     const MutexLock lock(state.mutex);
     ++state.waiters;
+    state.waited_since = std::chrono::steady_clock::now();
     state.reordered = state.chunks_wanted = state.commit_wanted = true;
     state.notify_all();
   }
