@@ -157,6 +157,15 @@ Result<void> Database::migrate(std::initializer_list<const char*> migrations) {
 std::int64_t Database::last_insert_rowid() const { return sqlite3_last_insert_rowid(db_); }
 bool Database::is_in_transaction() const { return sqlite3_get_autocommit(db_) == 0; }
 std::int64_t Database::changes() const { return sqlite3_changes64(db_); }
+Result<void> Database::sync_journal() {
+  sqlite3_file* journal = nullptr;
+  const int code = sqlite3_file_control(db_, "main", SQLITE_FCNTL_JOURNAL_POINTER, &journal);
+  if (code != SQLITE_OK) return sqlite_error(db_, code);
+  if (journal == nullptr || journal->pMethods == nullptr) return {};  // Nothing was written yet.
+  const int synced = journal->pMethods->xSync(journal, SQLITE_SYNC_NORMAL | SQLITE_SYNC_DATAONLY);
+  return synced == SQLITE_OK ? Result<void>() : sqlite_error(db_, synced);
+}
+
 Result<std::int64_t> Database::data_version() { return one_integer(*this, "PRAGMA data_version"); }
 
 Result<Transaction> Transaction::begin(Database& db) {

@@ -64,6 +64,9 @@ class Database {
   std::int64_t changes() const;
   /// False after BEGIN too, where a failure made SQLite roll back by itself.
   bool is_in_transaction() const;
+  /// Returns when no power cut takes what was committed, whatever `Options::sync` says: syncs the write-ahead log (what
+  /// has left it was synced on its way). Also within a transaction, which stays open.
+  Result<void> sync_journal();
   /// PRAGMA data_version: changes when another connection has committed.
   Result<std::int64_t> data_version();
   sqlite3* handle() const { return db_; }

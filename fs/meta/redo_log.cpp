@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <utility>
 
@@ -92,6 +93,7 @@ RedoLog::RedoLog(std::unique_ptr<os::File> file) : file_(std::move(file)) { disc
 
 Result<std::unique_ptr<RedoLog>> RedoLog::open(os::Disk& disk, const std::string& path) {
   COFFER_TRY(std::unique_ptr<os::File> file, disk.open(path, os::Open::create));
+  COFFER_DO(disk.sync_folder(std::filesystem::path(path).parent_path()));
   return std::unique_ptr<RedoLog>(new RedoLog(std::move(file)));
 }
 
@@ -154,6 +156,11 @@ Result<bool> RedoLog::append() {
   new_statements_.clear();
   discard();
   return true;
+}
+
+Result<void> RedoLog::sync() {
+  Result<void> synced = file_->sync();
+  return synced ? std::move(synced) : std::move(synced).error().in("the tree's redo log");
 }
 
 void RedoLog::discard() {

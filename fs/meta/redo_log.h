@@ -2,10 +2,10 @@
 //
 // Many operations share one transaction of the tree, because a commit for each costs more than all else that a small
 // file costs. An operation is answered once its record is here: kill -9 then loses nothing of it, since the next
-// Tree::open() runs the statements again. The file is never synced: like SQLite's own journal with synchronous=NORMAL
-// it survives the process, not a power cut. Every transaction of SQLite that changes the tree, also one of a single
-// operation, begins a new generation, which the row `state` holds: records of another one are left over from before, or
-// build on a transaction that a power cut took, and are not run.
+// Tree::open() runs the statements again. No power cut takes it after sync(), where the transactions before are on the
+// disk too. Every transaction of SQLite that changes the tree, also one of a single operation, begins a new generation,
+// which the row `state` holds: records of another one are left over from before, or build on a transaction that a power
+// cut took, and are not run.
 //
 //     at    bytes  field
 //     0     4      CFRO
@@ -45,6 +45,7 @@ class RedoLog {
   /// Runs one statement again. Views are valid during the call.
   using Run = std::function<Result<void>(std::string_view sql, std::span<const Value> values)>;
 
+  /// Opens or makes the file; its name is on stable storage.
   static Result<std::unique_ptr<RedoLog>> open(os::Disk& disk, const std::string& path);
 
   /// All records so far are obsolete.
@@ -63,6 +64,8 @@ class RedoLog {
   }
   /// The operation under way is in the file when this returns. False if it is too large for what is left.
   Result<bool> append();
+  /// Returns when all that was appended is on stable storage.
+  Result<void> sync();
   /// The operation under way is forgotten.
   void discard();
 

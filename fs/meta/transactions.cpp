@@ -68,6 +68,7 @@ Result<void> Transactions::recover() {
   COFFER_TRY(const std::uint64_t generation, generation_in(connection_));
   log_->begin(generation);
   COFFER_DO(open_from_log(std::numeric_limits<std::uint32_t>::max()));
+  safe_count_ = std::numeric_limits<std::uint32_t>::max();  // The last process may have answered for all of it.
   return settle();
 }
 
@@ -97,6 +98,7 @@ bool Transactions::is_undone() const { return is_open_ && !(is_whole_ && connect
 Result<void> Transactions::readable() { return is_undone() ? reopen() : Result<void>(); }
 
 Result<void> Transactions::begin(Sharing sharing) {
+  if (sync_failure_) return *sync_failure_;
   COFFER_DO(readable());
   COFFER_DO(lay_ghost());
   current_ = log_ ? sharing : Sharing::alone;
@@ -125,8 +127,17 @@ Result<void> Transactions::commit_as_next() {
     return committed;
   }
   ghost_.reset();
+  is_journal_safe_ = false;
+  if (safe_count_ > 0) (void)sync_journal();
+  safe_count_ = 0;
   log_->begin(next);
   return {};
+}
+
+Result<void> Transactions::sync_journal() {
+  if (Result<void> synced = connection_.database().sync_journal(); !synced) sync_failure_ = std::move(synced).error();
+  is_journal_safe_ = !sync_failure_;
+  return sync_failure_ ? Result<void>(*sync_failure_) : Result<void>();
 }
 
 Result<void> Transactions::commit_shared() {
@@ -160,22 +171,23 @@ Result<void> Transactions::settle() {
   if (!is_open_) return {};
   COFFER_DO(readable());
   Result<void> committed = commit_as_next();
-  if (committed) {
-    is_open_ = false;
-  } else {
+  if (!committed) {
     (void)reopen();
+    return committed;
   }
-  return committed;
+  is_open_ = false;
+  return sync_failure_ ? Result<void>(*sync_failure_) : Result<void>();
 }
 
 Result<void> Transactions::power_safe() {
-  COFFER_DO(settle());
-  // In WAL mode a commit with synchronous=FULL syncs the journal, and with it all commits before; what is no longer in
-  // the journal was synced when it was moved into the database. A commit that changes no page syncs nothing, and SQLite
-  // leaves a page alone when a row is given the values that it has.
-  COFFER_DO(connection_.database().execute("PRAGMA synchronous=FULL"));
-  Result<void> synced = touch();
-  COFFER_DO(connection_.database().execute("PRAGMA synchronous=NORMAL"));
+  if (sync_failure_) return *sync_failure_;
+  COFFER_DO(readable());
+  COFFER_DO(lay_ghost());
+  if (!is_journal_safe_) COFFER_DO(sync_journal());
+  if (!is_open_ || safe_count_ == log_->count()) return {};
+  safe_count_ = log_->count();  // Before: a sync that fails may have written them.
+  Result<void> synced = log_->sync();
+  if (!synced) sync_failure_ = synced.error();
   return synced;
 }
 

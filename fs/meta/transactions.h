@@ -14,6 +14,10 @@
 // A commit that failed may lie whole in SQLite's journal, where this process takes it for undone and a process that
 // starts after a kill would find it: a ghost. What is logged meanwhile is not made for the state that it leaves. So
 // after a failed commit nothing is answered before another one, which changes nothing, was written in its place.
+//
+// What is to survive a power cut need not be committed for it: the log is synced, and before it, once, the transactions
+// that it builds on. Where that was done, SQLite's journal is synced after the next commit and before the log begins
+// anew, so at each moment one of the two has it.
 #pragma once
 
 #include <atomic>
@@ -49,7 +53,7 @@ class Transactions {
 
   /// SQLite commits what is open. After a failure it is still open, and known from the log.
   Result<void> settle();
-  /// settle(), and no power cut takes what was answered. Outside of an operation.
+  /// No power cut takes what was answered. Outside of an operation.
   Result<void> power_safe();
   /// What the connection reads is what was answered. Fails while that cannot be had.
   Result<void> readable();
@@ -64,6 +68,7 @@ class Transactions {
   Result<void> open_from_log(std::uint32_t count_max);
   Result<void> reopen() { return open_from_log(log_->count()); }
   bool is_undone() const;
+  Result<void> sync_journal();
 
   Connection& connection_;
   std::unique_ptr<RedoLog> log_;
@@ -71,6 +76,10 @@ class Transactions {
   std::atomic<bool> is_open_ = false;  ///< Also while undone: what was answered is then in the log alone.
   bool is_whole_ = true;               ///< False while what SQLite has open may be a part of it.
   std::optional<Error> ghost_;         ///< Why the commit failed.
+  bool is_journal_safe_ = false;       ///< All that SQLite has committed is on stable storage.
+  /// Operations of the log that are, or may be, on stable storage: they must not be overwritten before SQLite's are.
+  std::uint32_t safe_count_ = 0;
+  std::optional<Error> sync_failure_;  ///< Nothing is answered any more: nobody knows what the disk has (fsync(2)).
 };
 
 }  // namespace coffer::meta

@@ -23,6 +23,8 @@ constexpr int kWriterCacheKib = 32 << 10;
 constexpr int kReaderCacheKib = 8 << 10;
 /// So long operations share a transaction at most: what a power cut takes stays within a second or so.
 constexpr auto kSharedFor = std::chrono::milliseconds(200);
+/// Changes since the last draft up to which a commit is small: it shares a transaction, as what it holds did.
+constexpr std::uint64_t kSmallCommitChanges = 100;
 
 }  // namespace
 
@@ -160,6 +162,8 @@ struct Tree::Impl {
   std::optional<Connection> reader;  ///< Used under reader_mutex; that it is there never changes.
   TreeEvents& events;
   std::atomic<std::uint64_t> version{0};
+  std::atomic<std::uint64_t> drafted_at{0};  ///< The version when the last draft was made.
+  std::atomic<Sharing> draft_sharing{Sharing::alone};
 
   Mutex settler_mutex;
   Condition settler_wakes;
@@ -345,13 +349,18 @@ Result<void> Tree::let_go_for(InodeId inode) {
 }
 
 Result<std::optional<Bytes>> Tree::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal) {
-  return impl_->write([&](Store& store) { return store.draft_commit(seal); });
+  const std::uint64_t version = impl_->version.load();
+  impl_->draft_sharing =
+      version - impl_->drafted_at.exchange(version) <= kSmallCommitChanges ? Sharing::shared : Sharing::alone;
+  return impl_->write(
+      impl_->draft_sharing, [&](Store& store) { return store.draft_commit(seal); }, [](Store&) {});
 }
 Result<std::optional<Bytes>> Tree::pending_commit() {
   return impl_->with_store([](Store& store) { return store.pending_commit(); });
 }
 Result<void> Tree::commit_done(std::uint64_t seq, const object::CommitHash& hash, ByteView receipt) {
-  return impl_->write([&](Store& store) { return store.commit_done(seq, hash, receipt); });
+  return impl_->write(
+      impl_->draft_sharing, [&](Store& store) { return store.commit_done(seq, hash, receipt); }, [](Store&) {});
 }
 Result<Bytes> Tree::receipt() {
   return impl_->with_store([](Store& store) { return store.receipt(); });

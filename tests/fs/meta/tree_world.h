@@ -220,7 +220,7 @@ class TreeWorld {
 
   /// The first column of the first row, of a connection beside the tree's.
   std::int64_t sql(const char* query) {
-    EXPECT_TRUE(tree_->power_safe());
+    EXPECT_TRUE(tree_->set_verified({}, 0));  // Shares no transaction: SQLite commits what is open.
     Result<db::Database> database = db::Database::open(path(), {.read_only = true});
     EXPECT_TRUE(database);
     Result<db::Statement> statement = database->prepare(query);
