@@ -50,10 +50,12 @@ void CommitLoop::run() {
     Result<std::optional<Bytes>> commit = next(epoch);
     if (!commit) {
       log::error("commit_not_drafted", {{"why", commit.error().what}});
-      state_->set_problem("commit", std::move(commit).error().in("the next commit"));
+      const char* const what = commit.error().fault == Fault::local_io ? "disk" : "commit";
+      state_->set_problem(what, std::move(commit).error().in("the next commit"));
       pause(kPause);
       continue;
     }
+    state_->clear_problem("disk");
     if (commit->has_value()) append(**std::move(commit), epoch);
     end_quota_problem();
     const MutexLock lock(state_->mutex);

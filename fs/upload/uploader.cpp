@@ -141,7 +141,7 @@ Result<void> Uploader::wait_for_commits(const std::function<Result<bool>()>& hol
     while (state.commits_done == seen) {
       if (stop.stop_requested() || state.stopping)
         return Error{Fault::stopped, EINTR, "stopped while it waited for the server"};
-      for (const char* what : {"lease", "quota", "refused"}) {
+      for (const char* what : {"lease", "quota", "refused", "disk"}) {
         if (const auto problem = state.problems.find(what); problem != state.problems.end()) return problem->second;
       }
       if (!state.committed.wait_until(state.mutex, deadline)) {

@@ -16,6 +16,7 @@
 #include "common/os/disk.h"
 #include "fs/keys/vault_key.h"
 #include "tests/testing/eventually.h"
+#include "tests/testing/faulty_disk.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
 
@@ -163,9 +164,10 @@ class UploaderTest : public ::testing::Test {
   ~UploaderTest() override { stop(); }
 
   void open() {
-    tree_ = *meta::Tree::open((dir_ / "tree.db").string(), os::real_clock(), events_);
+    tree_ = *meta::Tree::open((dir_ / "tree.db").string(), os::real_clock(), events_, disk_);
     spool_ = *spool::Spool::open(
-        os::real_disk(), (dir_ / "spool").string(), {}, [this](const object::ChunkId& id) -> Result<spool::Standing> {
+        disk_, (dir_ / "spool").string(), {.settle_tree = [this] { return tree_->power_safe(); }},
+        [this](const object::ChunkId& id) -> Result<spool::Standing> {
           COFFER_TRY(const std::optional<ChunkRow> row, tree_->chunk_by_id(id));
           if (!row) return spool::Standing::unknown;
           return row->state == ChunkState::spooled ? spool::Standing::owed : spool::Standing::cached;
@@ -216,6 +218,7 @@ class UploaderTest : public ::testing::Test {
   static Deadline in(std::chrono::milliseconds time) { return steady_clock::now() + time; }
 
   testing::TempDir dir_;
+  testing::FaultyDisk disk_;
   testing::SeededRandom random_;
   object::VaultId vault_;
   keys::VaultKey key_;
@@ -417,6 +420,18 @@ TEST_F(UploaderTest, TellsWhoWaitsThatTheServerRefusesTheCommit) {
   EXPECT_FALSE(*tree_->committed(file.inode));
   server_.refuse_commits(std::nullopt);
   EXPECT_TRUE(testing::eventually([&] { return *tree_->committed(file.inode); }));
+}
+
+// Claim: an fsync(2) that can never be answered, as this machine's disk has failed, does not wait for its deadline.
+TEST_F(UploaderTest, TellsWaitersThatThisMachinesDiskHasFailed) {
+  start();
+  disk_.fail_syncs(EIO);
+  const File file = add_file("file", 1);
+  const Result<void> waited = uploader_->wait_committed(file.inode, in(20s), {});
+  ASSERT_FALSE(waited);
+  EXPECT_EQ(waited.error().fault, Fault::local_io) << waited.error().what;
+  EXPECT_EQ(waited.error().code, EIO);
+  EXPECT_EQ(server_.commit_count(), 0) << "it might come back as another's after a power cut";
 }
 
 TEST_F(UploaderTest, TellsWaitersThatTheQuotaIsFull) {
