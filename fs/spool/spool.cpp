@@ -81,6 +81,8 @@ struct Spool::State {
   std::uint64_t tickets GUARDED_BY(mutex) = 0;
   std::deque<object::ChunkId> fresh GUARDED_BY(mutex);  // In the order they were put; some are sent already.
   std::uint64_t fresh_bytes GUARDED_BY(mutex) = 0;
+  /// Owed chunks that a power cut may take, to a number that is another each time.
+  std::unordered_map<object::ChunkId, std::uint64_t> unsynced GUARDED_BY(mutex);
 
   void add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) REQUIRES(mutex);
   void erase(const object::ChunkId& id) REQUIRES(mutex);
@@ -118,6 +120,7 @@ void Spool::State::erase(const object::ChunkId& id) {
   if (!found->second.is_leaving()) mark_leaving(id, found->second, Stage::removing);
   last_used.erase(found->second.place);
   entries.erase(found);
+  unsynced.erase(id);
 }
 
 Spool::State::Leaving Spool::State::mark_leaving(const object::ChunkId& id, Entry& entry, Stage stage) {
@@ -181,11 +184,23 @@ Result<void> Spool::State::remove(const std::vector<Leaving>& leaving) {
   return first_failure;
 }
 
-/// Chunks before the tree that names them.
+/// Chunks before the tree that names them; but what the server has need not be here.
 Result<void> Spool::State::make_safe() {
-  const Result<void> synced = packs->sync();
-  tell_if_failed(synced);
-  COFFER_DO(synced);
+  std::unordered_map<object::ChunkId, std::uint64_t> appended;
+  {
+    const MutexLock lock(mutex);
+    appended = unsynced;  // They stay there: who comes meanwhile waits for the same sync.
+  }
+  if (!appended.empty()) {
+    const Result<void> synced = packs->sync();
+    tell_if_failed(synced);
+    COFFER_DO(synced);
+    const MutexLock lock(mutex);
+    std::erase_if(unsynced, [&](const auto& one) {
+      const auto found = appended.find(one.first);
+      return found != appended.end() && found->second == one.second;
+    });
+  }
   return options.settle_tree ? options.settle_tree() : Result<void>();
 }
 
@@ -270,6 +285,7 @@ Result<void> Spool::State::keep(const object::ChunkId& id, ByteView sealed, bool
   const MutexLock lock(mutex);
   if (appended) {
     entries.at(id).stage = Stage::here;
+    if (is_owed) unsynced.insert_or_assign(id, ++tickets);
   } else {
     erase(id);
   }
@@ -374,6 +390,7 @@ void Spool::owe(const object::ChunkId& id) {
   }
   if (entry.is_leaving() || entry.is_owed) return;
   entry.is_owed = true;
+  state_->unsynced.insert_or_assign(id, ++state_->tickets);
   state_->owed += entry.bytes;
 }
 
@@ -382,6 +399,7 @@ void Spool::release(const object::ChunkId& id) {
   const auto found = state_->entries.find(id);
   if (found == state_->entries.end() || !found->second.is_owed) return;
   found->second.is_owed = false;
+  state_->unsynced.erase(id);
   state_->forget(found->second);
   if (!found->second.is_leaving()) state_->owed -= found->second.bytes;
   state_->room.notify_all();

@@ -98,7 +98,8 @@ class Spool {
   Result<void> drop_unnamed(const object::ChunkId& id);
   /// Drops all that is not owed.
   Result<void> clear();
-  /// Returns when all that was put, and then all that the tree was told before, is safe whenever the power goes.
+  /// Returns when all that was put and not released, and then all that the tree was told before, is safe whenever the
+  /// power goes.
   Result<void> settle();
 
   std::uint64_t used_bytes() const;  ///< Owed and cached.

@@ -12,6 +12,7 @@
 
 #include "fs/keys/vault_key.h"
 #include "fs/seal/sealer.h"
+#include "tests/testing/faulty_disk.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
 
@@ -26,7 +27,7 @@ class SpoolTest : public ::testing::Test {
 
   void open(std::uint64_t bytes_max) {
     spool_.reset();
-    auto opened = Spool::open(os::real_disk(), folder_.path().string(),
+    auto opened = Spool::open(disk_, folder_.path().string(),
                               {.bytes_max = bytes_max,
                                .pack_bytes_max = 1u << 18,
                                .disk_bytes_spared = 0,
@@ -60,6 +61,7 @@ class SpoolTest : public ::testing::Test {
   bool has(const seal::SealedChunk& chunk) { return spool_->contains(chunk.id()) && spool_->get(chunk.id()); }
 
   testing::TempDir folder_;
+  testing::FaultyDisk disk_;
   testing::SeededRandom random_{1};
   seal::Sealer sealer_{keys::VaultKey::generate(random_),
                        object::VaultId(),
@@ -116,6 +118,25 @@ TEST_F(SpoolTest, MakesWhatItHoldsSafeWithoutRemovingAnything) {
   EXPECT_EQ(disk_bytes(), before) << "each fsync would pay for it";
   ASSERT_TRUE(spool_->clear());
   EXPECT_LT(disk_bytes(), before);
+}
+
+// Claim: packs are synced for what is here alone: an fsync whose chunks the server has already does not pay for it.
+TEST_F(SpoolTest, SyncsOwedChunksOnly) {
+  const auto syncs = [&] {
+    const std::uint64_t before = disk_.sync_count();
+    EXPECT_TRUE(spool_->settle());
+    return disk_.sync_count() - before;
+  };
+  const seal::SealedChunk first = put(50'000);
+  const seal::SealedChunk second = put(50'000);
+  release(first);
+  EXPECT_EQ(syncs(), 1);
+  EXPECT_EQ(syncs(), 0) << "nothing came";
+  const seal::SealedChunk third = put(50'000);
+  release(third);
+  EXPECT_EQ(syncs(), 0) << "the server has it";
+  spool_->owe(third.id());
+  EXPECT_EQ(syncs(), 1) << "the server has lost it";
 }
 
 // Claim: a chunk that the server turns out to have lost while it is on its way out of the cache stays: it may be the
