@@ -18,6 +18,7 @@
 
 #include "common/base/log.h"
 #include "common/crypto/wipe.h"
+#include "common/os/heap.h"
 #include "fs/cli/background.h"
 #include "fs/cli/command.h"
 #include "fs/cli/mount_options.h"
@@ -90,6 +91,7 @@ std::string welcome(const vault::Vault& opened, const std::string& mountpoint, b
 // Builds upwards, serves, and takes down in the other order.
 Result<void> serve(const vault::VaultFolder& folder, const vault::VaultSettings& settings, const MountCommand& command,
                    const ParsedMountOptions& options, const std::function<void(const std::string&)>& ready) {
+  os::keep_freed_memory();
   crypto::protect_process_memory();
   Signals signals;
   COFFER_TRY(const std::unique_ptr<vault::Vault> opened,

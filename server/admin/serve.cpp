@@ -1,4 +1,3 @@
-#include <malloc.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
@@ -8,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/crypto/wipe.h"
+#include "common/os/heap.h"
 #include "server/admin/commands.h"
 #include "server/admin/running_server.h"
 
@@ -47,8 +47,7 @@ Result<Address> listen_address(const ServerFolder& folder, const std::string& as
 Result<int> serve(const ServeOptions& options) {
   const sigset_t ending = take_signals();
   raise_descriptor_limit();
-  // Chunks come and go on many threads; with an arena each, glibc keeps the peak of every one of them.
-  ::mallopt(M_ARENA_MAX, 2);
+  os::keep_freed_memory();
   crypto::protect_process_memory();
   COFFER_TRY(const ServerFolder folder, ServerFolder::find(options.dir));
   COFFER_TRY(const Address listen, listen_address(folder, options.listen));
