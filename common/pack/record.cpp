@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <bit>
 
-#include "common/pack/crc32c.h"
+#include "common/base/crc32c.h"
 
 namespace coffer::pack {
 namespace {

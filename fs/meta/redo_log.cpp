@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "common/pack/crc32c.h"
+#include "common/base/crc32c.h"
 
 namespace coffer::meta {
 namespace {
@@ -25,7 +25,7 @@ std::uint32_t checksum(ByteView header, ByteView payload) {
   checked.reserve(kCheckedBytes + payload.size());
   append(checked, header.first(kCheckedBytes));
   append(checked, payload);
-  return pack::crc32c(checked);
+  return crc32c(checked);
 }
 
 struct Record {

@@ -1,11 +1,11 @@
 #include "net/wire/message.h"
 
 #include <google/protobuf/stubs/logging.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
 
+#include "common/base/crc32c.h"
 #include "common/base/limits.h"
 
 namespace coffer::wire {
@@ -27,10 +27,6 @@ wire::Error::Reason reason_of(const coffer::Error& error) {
     case Fault::stopped: return wire::Error::BUSY;
   }
   return wire::Error::INTERNAL;
-}
-
-std::uint32_t crc_of(ByteView block) {
-  return static_cast<std::uint32_t>(crc32_z(0, reinterpret_cast<const unsigned char*>(block.data()), block.size()));
 }
 
 /// What a person reads: whoever wrote it must not steer the terminal.
@@ -112,7 +108,7 @@ std::vector<std::uint32_t> block_crcs(ByteView chunk) {
   std::vector<std::uint32_t> crcs;
   crcs.reserve(block_count(chunk.size()));
   for (; !chunk.empty(); chunk = chunk.subspan(std::min(chunk.size(), kCheckedBlockBytes))) {
-    crcs.push_back(crc_of(chunk.first(std::min(chunk.size(), kCheckedBlockBytes))));
+    crcs.push_back(crc32c(chunk.first(std::min(chunk.size(), kCheckedBlockBytes))));
   }
   return crcs;
 }
@@ -122,7 +118,7 @@ std::uint64_t good_until(ByteView chunk, std::span<const std::uint32_t> crcs) {
   for (std::size_t index = 0; index < crcs.size(); ++index) {
     const std::size_t at = index * kCheckedBlockBytes;
     const ByteView block = chunk.subspan(at, std::min(chunk.size() - at, kCheckedBlockBytes));
-    if (crc_of(block) != crcs[index]) return at;
+    if (crc32c(block) != crcs[index]) return at;
   }
   return 0;
 }

@@ -71,7 +71,7 @@ wire::Error to_wire(const coffer::Error& error);
 ///     INTERNAL, BUSY, unknown ones   offline    EIO or EAGAIN in `code`: worth another attempt later
 coffer::Error from_wire(const wire::Error& error);
 
-/// Of a chunk that came in damaged, the check of each block says where: CRC-32 (ISO 3309, as in zlib).
+/// Of a chunk that came in damaged, the check of each block says where: CRC-32C.
 std::vector<std::uint32_t> block_crcs(ByteView chunk);
 /// Up to where `chunk` is what `crcs` were taken of: the start of the first block that differs. 0 where none does, or
 /// where they are of another chunk: then nothing is known.

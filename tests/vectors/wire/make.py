@@ -5,13 +5,21 @@ import base64
 import hashlib
 import pathlib
 import struct
-import zlib
 
 
 def frame(kind, request, header=b"", body=b"", zero=0, zeros=0, length=None, header_bytes=None):
     length = 16 + len(header) + len(body) if length is None else length
     header_bytes = len(header) if header_bytes is None else header_bytes
     return struct.pack("<IBBHQI", length, kind, zero, zeros, request, header_bytes) + header + body
+
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
+    return struct.pack("<I", crc ^ 0xFFFFFFFF)
 
 
 def field(number, value):
@@ -30,7 +38,7 @@ def token(host, port, expires, pin, secret, prefix="coffer1.", spoil=b""):
 
 hello = field(1, 1) + field(2, 1) + field(3, bytes(range(16))) + field(4, b"golden 1")
 put = field(1, bytes(range(32))) + field(2, 5)
-put_rest = put + field(3, 3) + field(4, struct.pack("<I", zlib.crc32(b"seale")))
+put_rest = put + field(3, 3) + field(4, crc32c(b"seale"))
 corrupt = field(1, 4) + field(2, 74) + field(4, 3)
 refused = field(1, 2) + field(2, 13) + field(3, b"revoked")
 NUMBER = 0x0123456789ABCDEF

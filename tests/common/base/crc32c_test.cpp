@@ -1,10 +1,10 @@
-#include "common/pack/crc32c.h"
+#include "common/base/crc32c.h"
 
 #include <gtest/gtest.h>
 
 #include <array>
 
-namespace coffer::pack {
+namespace coffer {
 namespace {
 
 // RFC 3720, appendix B.4.
@@ -18,5 +18,13 @@ TEST(Crc32c, AgreesWithItsStandard) {
   EXPECT_EQ(crc32c({}), 0u);
 }
 
+TEST(Crc32c, IsTheSameWithoutTheProcessorsInstruction) {
+  Bytes bytes;
+  for (std::size_t i = 0; i < 100; ++i) {
+    EXPECT_EQ(internal::crc32c_from_table(bytes), crc32c(bytes)) << i << " bytes";
+    bytes.push_back(static_cast<std::byte>(i * 37));
+  }
+}
+
 }  // namespace
-}  // namespace coffer::pack
+}  // namespace coffer
