@@ -22,8 +22,10 @@ namespace {
 constexpr auto kClosingTime = std::chrono::milliseconds(500);
 /// A first message (hello, or enroll with its signing request) before anybody is known.
 constexpr std::size_t kGreetingBytesMax = 64u << 10;
-/// What needs no room of the common memory.
+/// A connection's own share of the memory: a header of so many bytes while it is read, one at a time, and as much of
+/// small requests. What is larger stands in line for the rest.
 constexpr std::uint64_t kSmallRequestBytes = 64u << 10;
+constexpr std::uint64_t kShareBytes = 2 * kSmallRequestBytes;
 /// What a stranger wrote into a certificate takes no more of a log line.
 constexpr std::size_t kSubjectBytesMax = 200;
 
@@ -38,9 +40,28 @@ Result<PeerIdentity> identity_of(ByteView certificate_der) {
   return identity;
 }
 
+/// Whether a frame has more than its header, or its answer does. A long header would then be held while the rest stands
+/// in line, by many who wait for each other.
+bool brings_more_than_header(const wire::Head& head) {
+  switch (head.type) {
+    case Type::put_chunk:
+    case Type::get_chunk:
+    case Type::append_commit:
+    case Type::get_commits: return true;
+    default: return false;
+  }
+}
+
+std::uint64_t common_bytes(const ServerOptions& options) {
+  const std::uint64_t shares = options.sessions_max * kShareBytes;
+  return options.memory_bytes_max > shares ? options.memory_bytes_max - shares : 0;
+}
+
 bool is_greeting(Type type) { return type == Type::hello || type == Type::enroll; }
 
 }  // namespace
+
+Common::Common(const ServerOptions& options) : memory(common_bytes(options)) {}
 
 Connection::Connection(std::uint64_t number, std::string remote, asio::ip::tcp::socket socket, tls::Context tls_context,
                        const ServerOptions& options, Handler& handler, std::shared_ptr<Common> common)
@@ -54,8 +75,6 @@ Connection::Connection(std::uint64_t number, std::string remote, asio::ip::tcp::
       room_(executor()),
       deadline_(executor()),
       started_(steady_clock::now()) {}
-
-Connection::~Connection() { common_->memory.give(bytes_in_flight_); }
 
 std::string Connection::who() const {
   if (!peer_) return "no certificate";
@@ -113,6 +132,8 @@ awaitable<Result<void>> Connection::shake_hands() {
   if (const std::optional<Bytes> certificate = stream_.peer_certificate()) {
     COFFER_CO_TRY(PeerIdentity identity, identity_of(*certificate));
     peer_ = std::move(identity);
+    client_ = std::string(as_text(peer_->fingerprint));
+    if (peer_->client) client_ = std::string(as_text(peer_->client->bytes()));
   }
   is_known_ = true;
   enter(Phase::greeting);
@@ -133,6 +154,9 @@ awaitable<void> Connection::discard_rest() {
 Result<void> Connection::may_send(const wire::Head& head) const {
   if (head.type == Type::put_chunk && head.body_bytes > limits::kChunkSealedBytesMax) {
     return Error{Fault::protocol, 0, "chunk too long"};
+  }
+  if (head.header_bytes > kSmallRequestBytes && brings_more_than_header(head)) {
+    return Error{Fault::protocol, 0, "header too long"};
   }
   if (!peer_ && head.type != Type::enroll) return Error{Fault::refused, EACCES, "a certificate is needed"};
   if (phase_ != Phase::greeting) {
@@ -166,19 +190,27 @@ awaitable<void> Connection::wait_for_room(std::uint64_t bytes) {
   while (is_full()) co_await room_.wait();
 }
 
-/// Waits while all connections together hold too much. One request of each is let in all the same, so that nobody waits
-/// for others alone, and so are small ones: pings and leases go on.
-awaitable<void> Connection::take_memory(std::uint64_t bytes) {
-  const std::weak_ptr<Connection> weak = weak_from_this();
-  const std::function<void()> wake = [weak] {
-    const std::shared_ptr<Connection> self = weak.lock();
-    if (self) asio::post(self->executor(), [self] { self->room_.notify(); });
-  };
-  while (phase_ != Phase::closing && requests_in_flight_ > 0 && bytes > kSmallRequestBytes) {
-    if (common_->memory.take(bytes, wake)) co_return;
-    co_await room_.wait();
+/// A small request takes of the connection's own share, so that pings and leases go on whatever others do; a larger one
+/// stands in line for the memory of all. What is returned has no claim granted where the connection is closing.
+awaitable<Connection::HeldPointer> Connection::take_memory(std::uint64_t bytes) {
+  auto held = std::make_shared<Held>();
+  held->bytes = bytes;
+  if (bytes <= kSmallRequestBytes && small_bytes_ + bytes <= kSmallRequestBytes) {
+    small_bytes_ += bytes;
+  } else {
+    const std::weak_ptr<Connection> weak = weak_from_this();
+    std::function<void()> wake = [weak] {
+      const std::shared_ptr<Connection> self = weak.lock();
+      if (self) asio::post(self->executor(), [self] { self->room_.notify(); });
+    };
+    held->claim = common_->memory.claim(client_, bytes, std::move(wake));
+    is_in_line_ = true;
+    while (phase_ != Phase::closing && !held->claim->is_granted()) co_await room_.wait();
+    is_in_line_ = false;
   }
-  common_->memory.take_anyway(bytes);
+  ++requests_in_flight_;
+  bytes_in_flight_ += bytes;
+  co_return held;
 }
 
 awaitable<Result<void>> Connection::receive_request(wire::Head head) {
@@ -189,32 +221,36 @@ awaitable<Result<void>> Connection::receive_request(wire::Head head) {
   if (!is_request(head.type)) {
     COFFER_CO_DO(co_await channel_.skip(reserved));
     const Error unknown{Fault::answer, ENOSYS, "unknown type"};
-    ++requests_in_flight_;
-    send_error(head.request, unknown, [this] { release(0); });
+    const HeldPointer nothing = co_await take_memory(0);
+    send_error(head.request, unknown, [this, nothing] { release(*nothing); });
     co_return Result<void>();
   }
+  HeldPointer held;
+  if (head.header_bytes > kSmallRequestBytes) held = co_await take_memory(reserved);
+  if (phase_ == Phase::closing) co_return Result<void>();
   begin_to_receive();
   COFFER_CO_TRY(request.header, co_await channel_.receive(head.header_bytes));
   receiving_.reset();
-  if (const std::uint64_t more_bytes = further_bytes_max(head.type, request.header); more_bytes > 0) {
-    reserved += more_bytes;
-    co_await wait_for_room(reserved);
+  if (!held) {
+    if (const std::uint64_t more_bytes = further_bytes_max(head.type, request.header); more_bytes > 0) {
+      reserved += more_bytes;
+      co_await wait_for_room(reserved);
+    }
+    held = co_await take_memory(reserved);
+    if (phase_ == Phase::closing) co_return Result<void>();
   }
-  co_await take_memory(reserved);
-  ++requests_in_flight_;
-  bytes_in_flight_ += reserved;
   begin_to_receive();
   COFFER_CO_DO(co_await receive_body(request, head.body_bytes));
   receiving_.reset();
   if (phase_ == Phase::closing) co_return Result<void>();
   if (is_draining_) {
     const Error stopping{Fault::stopped, 0, "the server is stopping"};
-    send_error(head.request, stopping, [this, reserved] { release(reserved); });
+    send_error(head.request, stopping, [this, held] { release(*held); });
     co_return Result<void>();
   }
   has_handled_ = true;
   const bool is_first = phase_ == Phase::greeting;
-  awaitable<void> answering = answer(head.request, std::move(request), reserved);
+  awaitable<void> answering = answer(head.request, std::move(request), std::move(held));
   if (is_first) {
     co_await std::move(answering);
   } else {
@@ -240,7 +276,7 @@ awaitable<Result<void>> Connection::receive_body(Request& request, std::size_t b
   co_return Result<void>();
 }
 
-awaitable<void> Connection::answer(std::uint64_t request_number, Request request, std::uint64_t reserved_bytes) {
+awaitable<void> Connection::answer(std::uint64_t request_number, Request request, HeldPointer held) {
   const Type type = request.type;
   Result<Reply> reply = Error{Fault::local_io, 0, "the request failed"};
   ++being_handled_;
@@ -255,9 +291,9 @@ awaitable<void> Connection::answer(std::uint64_t request_number, Request request
   if (!reply) {
     if (is_first || reply.error().fault == Fault::protocol) {
       end_with(request_number, reply.error());
-      release(reserved_bytes);
+      release(*held);
     } else {
-      send_error(request_number, reply.error(), [this, reserved_bytes] { release(reserved_bytes); });
+      send_error(request_number, reply.error(), [this, held] { release(*held); });
     }
     co_return;
   }
@@ -267,12 +303,8 @@ awaitable<void> Connection::answer(std::uint64_t request_number, Request request
   frame.request = request_number;
   frame.header = std::move(reply->header);
   frame.body = std::move(reply->body);
-  const std::uint64_t held_bytes = frame.header.size() + frame.body_bytes();
-  bytes_in_flight_ = bytes_in_flight_ - reserved_bytes + held_bytes;
-  common_->memory.take_anyway(held_bytes);
-  common_->memory.give(reserved_bytes);
-  room_.notify();
-  frame.sent = [this, held_bytes] { release(held_bytes); };
+  resize(*held, frame.header.size() + frame.body_bytes());
+  frame.sent = [this, held] { release(*held); };
   channel_.send(std::move(frame));
 }
 
@@ -285,10 +317,22 @@ void Connection::send_error(std::uint64_t request_number, const Error& error, st
   channel_.send(std::move(frame));
 }
 
-void Connection::release(std::uint64_t bytes) {
+void Connection::resize(Held& held, std::uint64_t bytes) {
+  bytes_in_flight_ = bytes_in_flight_ - held.bytes + bytes;
+  if (held.claim) {
+    held.claim->resize(bytes);
+  } else {
+    small_bytes_ = small_bytes_ - held.bytes + bytes;
+  }
+  held.bytes = bytes;
+  room_.notify();
+}
+
+void Connection::release(Held& held) {
   --requests_in_flight_;
-  bytes_in_flight_ -= bytes;
-  common_->memory.give(bytes);
+  bytes_in_flight_ -= held.bytes;
+  if (!held.claim) small_bytes_ -= held.bytes;
+  held.claim.reset();
   room_.notify();
   if (is_draining_ && requests_in_flight_ == 0) end_with(0, Error{Fault::stopped, 0, "the server is stopping"});
 }
@@ -336,7 +380,7 @@ steady_clock::time_point Connection::next_deadline() const {
     case Phase::handshake:
     case Phase::greeting: return started_ + options_.handshake_deadline;
     case Phase::open: {
-      const auto idle_since = being_handled_ > 0 ? steady_clock::now() : stream_.last_progress();
+      const auto idle_since = being_handled_ > 0 || is_in_line_ ? steady_clock::now() : stream_.last_progress();
       const auto idle_until = idle_since + options_.idle_deadline;
       return receiving_ ? std::min(idle_until, receiving_->since + options_.pace_window) : idle_until;
     }
@@ -358,6 +402,20 @@ bool Connection::keeps_pace() {
   return true;
 }
 
+/// Whether it has held memory that others wait for, through a whole window in which its peer let hardly anything of it
+/// come or go. What is being handled is not the peer's fault.
+bool Connection::is_in_the_way() {
+  const auto now = steady_clock::now();
+  const std::uint64_t moved = stream_.bytes_received() + stream_.bytes_sent();
+  const bool waits_for_peer =
+      phase_ == Phase::open && bytes_in_flight_ > small_bytes_ && requests_in_flight_ > being_handled_;
+  if (!waits_for_peer || !common_->memory.is_short() || moved - moving_.bytes_before >= options_.pace_bytes_min) {
+    moving_ = {.since = now, .bytes_before = moved};
+    return false;
+  }
+  return now - moving_.since >= options_.pressed_window;
+}
+
 void Connection::deadline_passed() {
   if (phase_ == Phase::open && receiving_ && steady_clock::now() >= receiving_->since + options_.pace_window) {
     log::warn("session refused", {{"remote", remote_}, {"who", who()}, {"why", "a request comes in too slowly"}});
@@ -373,9 +431,15 @@ void Connection::deadline_passed() {
 awaitable<void> Connection::watch_deadlines() {
   while (!is_over_) {
     const auto deadline = next_deadline();
+    if (is_in_the_way()) {
+      log::warn("session refused", {{"remote", remote_}, {"who", who()}, {"why", "others wait for what it holds"}});
+      stream_.close();
+      break;
+    }
     if (steady_clock::now() < deadline) {
       // A request may begin to come in meanwhile, whose window ends earlier.
-      co_await deadline_.wait(std::min(deadline, steady_clock::now() + options_.pace_window));
+      const auto window = std::min(options_.pace_window, options_.pressed_window);
+      co_await deadline_.wait(std::min(deadline, steady_clock::now() + window));
     } else if (keeps_pace()) {
       continue;
     } else if (phase_ == Phase::greeting && being_handled_ > 0) {

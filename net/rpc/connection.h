@@ -17,7 +17,7 @@ namespace coffer::rpc {
 
 /// What the connections of one server have in common.
 struct Common {
-  explicit Common(const ServerOptions& options) : memory(options.memory_bytes_max) {}
+  explicit Common(const ServerOptions& options);
   Budget memory;
   StrangerLog strangers;
 };
@@ -31,7 +31,6 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
  public:
   Connection(std::uint64_t number, std::string remote, boost::asio::ip::tcp::socket socket, tls::Context tls_context,
              const ServerOptions& options, Handler& handler, std::shared_ptr<Common> common);
-  ~Connection() override;
 
   /// Everything, from the handshake to the end of the last request.
   boost::asio::awaitable<void> run();
@@ -49,24 +48,32 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
 
  private:
   enum class Phase { handshake, greeting, open, closing };
+  /// What one request, and then its answer, hold in memory.
+  struct Held {
+    std::uint64_t bytes = 0;
+    std::shared_ptr<Budget::Claim> claim;  ///< None of a small one, which is the connection's own share.
+  };
+  using HeldPointer = std::shared_ptr<Held>;
 
   boost::asio::awaitable<void> serve();
   boost::asio::awaitable<Result<void>> shake_hands();
   boost::asio::awaitable<Result<void>> receive_requests();
   boost::asio::awaitable<Result<void>> receive_request(wire::Head head);
   boost::asio::awaitable<Result<void>> receive_body(Request& request, std::size_t bytes);
-  boost::asio::awaitable<void> answer(std::uint64_t request_number, Request request, std::uint64_t reserved_bytes);
+  boost::asio::awaitable<void> answer(std::uint64_t request_number, Request request, HeldPointer held);
   boost::asio::awaitable<void> wait_for_room(std::uint64_t bytes);
-  boost::asio::awaitable<void> take_memory(std::uint64_t bytes);
+  boost::asio::awaitable<HeldPointer> take_memory(std::uint64_t bytes);
   boost::asio::awaitable<void> watch_deadlines();
   boost::asio::awaitable<void> discard_rest();
   Result<void> may_send(const wire::Head& head) const;
   std::chrono::steady_clock::time_point next_deadline() const;
   void begin_to_receive();
   bool keeps_pace();
+  bool is_in_the_way();
   void deadline_passed();
   void send_error(std::uint64_t request_number, const Error& error, std::function<void()> sent);
-  void release(std::uint64_t bytes);
+  void resize(Held& held, std::uint64_t bytes);
+  void release(Held& held);
   void end_with(std::uint64_t request_number, const Error& error);
   void enter(Phase phase);
   std::string who() const;
@@ -77,6 +84,11 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   struct Receiving {
     std::chrono::steady_clock::time_point since;
     std::uint64_t bytes_before = 0;
+  };
+  /// Since when it is watched whether anything moves, while others wait for memory.
+  struct Moving {
+    std::chrono::steady_clock::time_point since;
+    std::uint64_t bytes_before = 0;  ///< In both directions.
   };
 
   const ServerOptions& options_;
@@ -91,8 +103,12 @@ class Connection final : public Session, public std::enable_shared_from_this<Con
   std::chrono::steady_clock::time_point started_;
   std::chrono::steady_clock::time_point closing_until_;
   std::size_t requests_in_flight_ = 0;  ///< Until their answers are sent.
-  std::uint64_t bytes_in_flight_ = 0;   ///< Taken of the common memory.
+  std::uint64_t bytes_in_flight_ = 0;
+  std::uint64_t small_bytes_ = 0;  ///< Of them the small ones, which have no claim.
+  std::string client_;             ///< Whose claims to the common memory they are.
+  bool is_in_line_ = false;
   std::optional<Receiving> receiving_;
+  Moving moving_;
   std::size_t being_handled_ = 0;
   std::atomic<bool> is_known_ = false;
   std::atomic<bool> has_greeted_ = false;

@@ -3,9 +3,16 @@
 #include <algorithm>
 
 #include "common/base/limits.h"
+#include "common/object/key_slots.h"
 #include "net/wire/message.h"
 
 namespace coffer::rpc {
+namespace {
+
+/// What an answer has of each slot besides its bytes.
+constexpr std::uint64_t kKeySlotFieldsBytes = 32;
+
+}  // namespace
 
 std::uint64_t further_bytes_max(wire::Type type, ByteView header) {
   if (type == wire::Type::get_chunk) {
@@ -20,11 +27,12 @@ std::uint64_t further_bytes_max(wire::Type type, ByteView header) {
   if (type == wire::Type::get_commits) {
     const auto message = wire::parse<wire::GetCommits>(header);
     if (!message) return 0;
-    // Counted in full, a poll would keep the connection's own commits out of the window for as long as it waits.
+    // Counted in full, a poll would keep others out of the memory for as long as it waits.
     if (message->wait_ms() > 0) return std::min<std::uint64_t>(message->bytes_max(), wire::kPolledBytesMax);
     // One commit comes in any case.
     return std::clamp<std::uint64_t>(message->bytes_max(), wire::kCommitBytesMax, limits::kWireBodyBytesMax);
   }
+  if (type == wire::Type::get_key_slots) return object::kKeySlotsMax * (object::kKeySlotBytesMax + kKeySlotFieldsBytes);
   return 0;
 }
 

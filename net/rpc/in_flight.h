@@ -9,7 +9,7 @@
 namespace coffer::rpc {
 
 /// Bytes that a request may hold beyond its own header and body, judged by its header: of get_chunk and get_commits
-/// what they ask for, of put_chunk what it goes on from, else 0.
+/// what they ask for, of put_chunk what it goes on from, of get_key_slots what a vault may have, else 0.
 std::uint64_t further_bytes_max(wire::Type type, ByteView header);
 
 }  // namespace coffer::rpc

@@ -4,9 +4,10 @@
 // - a certificate that does not verify fails in the handshake; a connection without one may only send enroll;
 // - the first message is hello or enroll, and one that is refused ends the connection;
 // - frames are within the limits of net/wire before anything is allocated for them;
-// - what one connection has in flight is bounded, and what all have together: beyond the bounds it is not read from,
-//   except for small requests, and one of each connection;
-// - a request that comes in too slowly ends its connection, because what it is to fill is held for it.
+// - what one connection has in flight is bounded, and what all have together: each has a share of its own for small
+//   requests, larger ones stand in line for the rest (budget.h), and their connections are not read from meanwhile;
+// - a request that comes in too slowly ends its connection, because what it is to fill is held for it; sooner where
+//   others wait for that.
 //
 // Each refusal is one line in the log with the remote address, who, and why; of strangers at most 100 in 10 s.
 #pragma once
@@ -112,8 +113,9 @@ struct ServerOptions {
   std::string host;                           ///< Name or address; empty for all.
   std::uint16_t port = limits::kDefaultPort;  ///< 0: one that is free.
   tls::ServerFiles files;
-  std::size_t sessions_max = 1024;              ///< Further ones are closed at once.
-  std::uint64_t memory_bytes_max = 768u << 20;  ///< As bytes_in_flight_max, of all connections together.
+  std::size_t sessions_max = 1024;  ///< Further ones are closed at once.
+  /// As bytes_in_flight_max, of all connections together, with 128 KiB of each of `sessions_max` for small requests.
+  std::uint64_t memory_bytes_max = 768u << 20;
   // Of one connection:
   std::size_t requests_in_flight_max = 32;
   std::uint64_t bytes_in_flight_max = 32u << 20;  ///< Requests being handled, and answers not yet sent.
@@ -121,7 +123,8 @@ struct ServerOptions {
   /// A request that is coming in brings `pace_bytes_min` within each `pace_window`, or it is ended.
   std::chrono::milliseconds pace_window{60'000};
   std::uint64_t pace_bytes_min = 60u << 10;
-  std::chrono::milliseconds idle_deadline{60'000};  ///< Nothing came or went, and nothing is being handled.
+  std::chrono::milliseconds pressed_window{10'000};  ///< The same of what it holds, while others wait for memory.
+  std::chrono::milliseconds idle_deadline{60'000};   ///< Nothing came or went, and nothing is being handled.
 };
 
 /// Thread-safe. Uses, but does not run, the io_context, which any number of threads may run.

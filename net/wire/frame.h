@@ -59,8 +59,9 @@ inline constexpr std::size_t kCheckedBlockBytes = 64u << 10;
 constexpr std::size_t block_count(std::size_t chunk_bytes) {
   return (chunk_bytes + kCheckedBlockBytes - 1) / kCheckedBlockBytes;
 }
-/// Of commits in one answer to a poll, which takes this much of the window for as long as it waits.
-inline constexpr std::size_t kPolledBytesMax = 1u << 20;
+/// Of commits in one answer to a poll, which takes this much of the window, and of a server's memory, for as long as it
+/// waits.
+inline constexpr std::size_t kPolledBytesMax = 32u << 10;
 
 /// The fixed part of a frame.
 struct Head {

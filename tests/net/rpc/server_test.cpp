@@ -35,6 +35,26 @@ class ServerOf : public ::testing::Test {
     return one;
   }
   std::unique_ptr<RawPeer> stranger() { return peer(tls::Context::for_enrolment(ca.pin())); }
+  std::unique_ptr<RawPeer> greeted_as(unsigned number) {
+    const auto id = *object::ClientId::from(Bytes(16, std::byte(number + 1)));
+    auto one = peer(tls::Context::for_client(ca.new_client(id)));
+    EXPECT_TRUE(one->handshake());
+    EXPECT_TRUE(one->hello());
+    EXPECT_EQ(one->receive()->head.type, wire::answer_to(Type::hello));
+    return one;
+  }
+  static Bytes put_frame(std::uint64_t request, std::size_t bytes, unsigned seed) {
+    const auto chunk = chunk_of(bytes, seed);
+    wire::PutChunk message;
+    message.set_id(std::string(as_text(id_of(*chunk).bytes())));
+    message.set_chunk_bytes(bytes);
+    return wire::encode_frame(Type::put_chunk, request, as_bytes(message.SerializeAsString()), *chunk);
+  }
+  static void put(RawPeer& peer, std::uint64_t request, std::size_t bytes, unsigned seed) {
+    ASSERT_TRUE(peer.send(put_frame(request, bytes, seed)));
+  }
+  /// Of 64 connections: what each has of the memory for itself.
+  static constexpr std::uint64_t kShares = 64u * (128u << 10);
   /// The server lives on: another client is served.
   void expect_service() {
     auto other = greeted();
@@ -244,31 +264,72 @@ TEST_F(ServerOf, GreedyPeersCountsTheAnswersThatTheyAskFor) {
   EXPECT_EQ(handler.held_count_max(), 2u);
 }
 
-// Claim: what all connections hold together is bounded too. A connection's first request is let in whatever the others
-// hold; its next one is not read before there is room.
-TEST_F(ServerOf, GreedyPeersReadsNoMoreThanFitsTheBoundOfAll) {
-  serve({.host = "", .port = 0, .files = {}, .memory_bytes_max = 300'000});
+// Claim: what all connections hold together is bounded, however many there are and though each asks for one thing only;
+// each gets its turn, and a small request needs none.
+TEST_F(ServerOf, ManyPeersHoldsNoMoreForAllOfThemThanItsBound) {
+  serve({.host = "", .port = 0, .files = {}, .sessions_max = 64, .memory_bytes_max = kShares + 2'100'000});
   handler.hold(Type::put_chunk);
-  const auto put = [](RawPeer& peer, std::uint64_t request, std::size_t bytes, unsigned seed) {
-    const auto chunk = chunk_of(bytes, seed);
-    wire::PutChunk message;
-    message.set_id(std::string(as_text(id_of(*chunk).bytes())));
-    message.set_chunk_bytes(bytes);
-    ASSERT_TRUE(peer.send(Type::put_chunk, request, as_bytes(message.SerializeAsString()), *chunk));
-  };
-  auto one = greeted();
-  auto two = greeted();
-  put(*one, 2, 200'000, 1);
-  ASSERT_TRUE(eventually([&] { return handler.held_count() == 1; }));
-  put(*two, 2, 200'000, 2);
-  ASSERT_TRUE(eventually([&] { return handler.held_count() == 2; })) << "the first one of its connection";
-  put(*two, 3, 100'000, 3);
-  EXPECT_FALSE(eventually([&] { return handler.held_count() > 2; }, 200ms));
+  std::vector<std::unique_ptr<RawPeer>> peers;
+  for (unsigned i = 0; i < 40; ++i) {
+    peers.push_back(greeted_as(i));
+    put(*peers.back(), 2, 400'000, i);
+  }
+  EXPECT_TRUE(eventually([&] { return handler.held_count() == 5; }));
+  EXPECT_FALSE(eventually([&] { return handler.held_count() > 5; }, 200ms));
+  expect_service();
   handler.let_go();
-  EXPECT_TRUE(one->receive());
-  EXPECT_TRUE(two->receive());
-  EXPECT_TRUE(two->receive()) << "it is read once the others have released theirs";
-  EXPECT_EQ(handler.count(Type::put_chunk), 3u);
+  for (const auto& peer : peers) EXPECT_EQ(peer->receive()->head.type, wire::answer_to(Type::put_chunk));
+  EXPECT_LE(handler.held_count_max(), 6u) << "and a ping";
+}
+
+// Claim: a client that fills the memory with its connections does not keep another out.
+TEST_F(ServerOf, GreedyPeersLeavesRoomForAnotherClient) {
+  serve({.host = "", .port = 0, .files = {}, .sessions_max = 64, .memory_bytes_max = kShares + 1'000'000});
+  handler.hold(Type::put_chunk);
+  std::vector<std::unique_ptr<RawPeer>> greedy;
+  for (unsigned i = 0; i < 8; ++i) {
+    greedy.push_back(greeted_as(1));
+    put(*greedy.back(), 2, 200'000, i);
+  }
+  EXPECT_TRUE(eventually([&] { return handler.held_count() == 3; }));
+  EXPECT_FALSE(eventually([&] { return handler.held_count() > 3; }, 200ms));
+  auto modest = greeted_as(2);
+  put(*modest, 2, 200'000, 99);
+  EXPECT_TRUE(eventually([&] { return handler.held_count() == 4; }));
+  handler.let_go();
+  EXPECT_TRUE(modest->receive());
+  for (const auto& peer : greedy) EXPECT_TRUE(peer->receive());
+}
+
+// Claim: who holds memory that others wait for, and lets hardly anything of it come, makes room.
+TEST_F(ServerOf, SlowPeersEndsOneWhomOthersWaitFor) {
+  serve({.host = "",
+         .port = 0,
+         .files = {},
+         .sessions_max = 64,
+         .memory_bytes_max = kShares + 300'000,
+         .pressed_window = 200ms});
+  auto slow = greeted_as(1);
+  const Bytes frame = put_frame(2, 200'000, 1);
+  ASSERT_TRUE(slow->send(ByteView(frame).first(100'000)));
+  EXPECT_FALSE(eventually([&] { return loopback->server().session_count() == 0; }, 500ms)) << "nobody waits yet";
+  auto other = greeted_as(2);
+  put(*other, 2, 200'000, 2);
+  EXPECT_TRUE(other->receive());
+  EXPECT_TRUE(slow->is_ended());
+}
+
+// Claim: a long header is taken only where nothing comes behind it: it would be held while the rest waits in line.
+TEST_F(ServerOf, RudePeersEndsTheSessionOfOneWithALongHeaderBeforeABody) {
+  serve();
+  auto one = greeted();
+  ASSERT_TRUE(one->send(Type::put_chunk, 2, Bytes(65'537, std::byte{1}), Bytes(10, std::byte{2})));
+  const wire::Error error = one->receive_error();
+  EXPECT_EQ(error.reason(), wire::Error::PROTOCOL);
+  EXPECT_EQ(error.what(), "header too long");
+  auto another = greeted();
+  ASSERT_TRUE(another->send(Type::have, 2, Bytes(65'537, std::byte{0xff})));
+  EXPECT_EQ(another->receive_error().what(), wire::parse<wire::Have>(Bytes(5, std::byte{0xff})).error().what);
 }
 
 // Claim: a body that drips in is ended, however steadily: its room is held for it.
