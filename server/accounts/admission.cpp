@@ -2,6 +2,14 @@
 #include "server/accounts/state.h"
 
 namespace coffer::accounts {
+namespace {
+
+/// Ended certificates of one client that are remembered, so that whoever shows one is told why it is not taken; of an
+/// older one he hears that it is not known. A client can renew as often as it likes, and must not fill the disk with
+/// it.
+constexpr int kEndedCertificatesMax = 8;
+
+}  // namespace
 
 Result<Client> Accounts::admit(const crypto::Digest& fingerprint, const std::optional<object::ClientId>& uri_client) {
   const MutexLock lock(state_->mutex);
@@ -32,6 +40,7 @@ Result<Client> Accounts::admit(const crypto::Digest& fingerprint, const std::opt
   COFFER_DO(seen.bind(1, state_->now_ns()).bind(2, ByteView(fingerprint)).run());
   COFFER_TRY(db::Statement end, db.prepare("UPDATE certificate SET revoked_ns = ? WHERE fingerprint = ?"));
   COFFER_DO(end.bind(1, state_->now_ns()).bind(2, ByteView(replaces)).run());
+  COFFER_DO(state_->prune_certificates(client.id));
   COFFER_DO(transaction.commit());
   return client;
 }
@@ -52,6 +61,14 @@ Result<void> Accounts::renew(const crypto::Digest& old_fingerprint, const Certif
   COFFER_DO(drop.bind(1, ByteView(old_fingerprint)).run());
   COFFER_DO(state_->put_certificate(client, certificate, old_fingerprint));
   return transaction.commit();
+}
+
+Result<void> Accounts::State::prune_certificates(const object::ClientId& client) {
+  COFFER_TRY(db::Statement drop,
+             db.prepare("DELETE FROM certificate WHERE client = ?1 AND revoked_ns IS NOT NULL AND fingerprint NOT IN "
+                        "(SELECT fingerprint FROM certificate WHERE client = ?1 AND revoked_ns IS NOT NULL "
+                        "ORDER BY revoked_ns DESC, fingerprint LIMIT ?2)"));
+  return drop.bind(1, client.bytes()).bind(2, std::int64_t{kEndedCertificatesMax}).run();
 }
 
 Result<void> Accounts::State::put_certificate(const object::ClientId& client, const Certificate& certificate,

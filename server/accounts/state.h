@@ -32,6 +32,8 @@ struct Accounts::State {
   Result<void> put_grant(const object::ClientId& client, const object::VaultId& vault, bool read_only) REQUIRES(mutex);
   Result<void> put_certificate(const object::ClientId& client, const Certificate& certificate,
                                const std::optional<crypto::Digest>& replaces) REQUIRES(mutex);
+  /// Forgets all but the last few of the client's certificates that were replaced.
+  Result<void> prune_certificates(const object::ClientId& client) REQUIRES(mutex);
 };
 
 /// An id from a column; Fault::corrupt if the file holds something else there.

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/db/database.h"
 #include "common/os/disk.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
@@ -219,6 +220,30 @@ TEST_F(AccountsTest, EndACertificateWhenTheOneThatReplacesItIsShown) {
   EXPECT_FALSE(accounts_->admit(fingerprint(1), client_id(1)));
   EXPECT_FALSE(accounts_->renew(fingerprint(1), certificate(4)));
   EXPECT_TRUE(accounts_->admit(fingerprint(3), client_id(1)));
+}
+
+// Claim: a client that renews its certificate again and again, showing each or not, does not make the file grow.
+TEST_F(AccountsTest, RememberABoundedNumberOfCertificatesOfOneClient) {
+  ASSERT_TRUE(accounts_->add_client(new_vault("laptop"), client_id(1), certificate(1)));
+  ASSERT_TRUE(accounts_->add_client(new_vault("desktop"), client_id(2), certificate(250)));
+  ASSERT_TRUE(accounts_->renew(fingerprint(250), certificate(251)));
+  ASSERT_TRUE(accounts_->admit(fingerprint(251), {}));
+  for (std::uint8_t n = 1; n < 240; n += 2) {
+    clock_.time += 1h;
+    ASSERT_TRUE(accounts_->renew(fingerprint(n), certificate(n + 1)));
+    ASSERT_TRUE(accounts_->renew(fingerprint(n), certificate(n + 2)));
+    ASSERT_TRUE(accounts_->admit(fingerprint(n + 2), {}));
+  }
+  ASSERT_TRUE(accounts_->admit(fingerprint(241), {}));
+  const auto why = [&](std::uint8_t n) { return accounts_->admit(fingerprint(n), {}).error().what; };
+  EXPECT_NE(why(239).find("was replaced"), std::string::npos);
+  EXPECT_NE(why(1).find("not registered"), std::string::npos);
+  EXPECT_NE(why(250).find("was replaced"), std::string::npos) << "another client's are its own";
+
+  auto db = db::Database::open((dir_ / "accounts.db").string(), {}).value();
+  auto count = db.prepare("SELECT count(*) FROM certificate").value();
+  ASSERT_TRUE(count.step());
+  EXPECT_LE(count.integer(0), 9 + 2);
 }
 
 TEST_F(AccountsTest, TellAWatchOfChangesByAnyConnection) {
