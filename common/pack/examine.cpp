@@ -1,10 +1,11 @@
 // Damaged records: found, kept aside, and out of the way of a good copy.
-#include <algorithm>
 #include <cerrno>
+#include <optional>
 
 #include "common/base/log.h"
 #include "common/crypto/hash.h"
 #include "common/pack/record.h"
+#include "common/pack/salvage.h"
 #include "common/pack/store_state.h"
 #include "common/pack/walk.h"
 
@@ -12,7 +13,7 @@ namespace coffer::pack {
 
 Result<std::vector<StoredChunk>> PackStore::chunks_from(Place& from, std::size_t count_max) {
   std::vector<StoredChunk> chunks;
-  COFFER_TRY(const std::vector<Entry> rows, state_->index->rows(from.pack, from.offset, count_max));
+  COFFER_TRY(const std::vector<Entry> rows, state_->index->all_rows(from.pack, from.offset, count_max));
   for (const Entry& row : rows) {
     from = {.pack = row.at.pack, .offset = row.at.offset + 1};
     chunks.push_back({.id = row.id, .bytes = row.at.bytes});
@@ -23,7 +24,7 @@ Result<std::vector<StoredChunk>> PackStore::chunks_from(Place& from, std::size_t
 Result<Soundness> PackStore::examine(const object::ChunkId& id) {
   const Result<Bytes> bytes = read(id);
   if (bytes) return Soundness::good;
-  if (bytes.error().fault == Fault::answer) return Soundness::absent;
+  if (bytes.error().fault == Fault::answer) return state_->examine_unreadable(id);
   if (bytes.error().fault != Fault::corrupt) return bytes.error();
   {
     const MutexLock writing_lock(state_->write_mutex);
@@ -47,6 +48,43 @@ Result<Soundness> PackStore::examine(const object::ChunkId& id) {
   return Soundness::damaged;
 }
 
+Result<Soundness> PackStore::State::examine_unreadable(const object::ChunkId& id) {
+  const auto where = [&]() -> std::optional<Location> {
+    const MutexLock lock(table_mutex);
+    const auto found = unreadable.find(id);
+    return found == unreadable.end() ? std::nullopt : std::optional(found->second);
+  };
+  if (!where()) return Soundness::absent;
+  {
+    const MutexLock writing_lock(write_mutex);
+    COFFER_DO(check_working());
+    const std::optional<Location> at = where();
+    if (!at) return Soundness::good;  // A good copy has come meanwhile.
+    COFFER_TRY(const Ruin ruin, keep_aside(id, *at));
+    if (ruin == Ruin::unreadable) return Soundness::damaged;
+    if (ruin == Ruin::none) {
+      COFFER_DO(index->set_readable({.id = id, .at = *at}));
+      const MutexLock lock(table_mutex);
+      unreadable.erase(id);
+      chunk_count += 1;
+      stored_bytes += at->bytes;
+      log::info("pack.readable_again", {{"chunk", id.hex()}});
+      return Soundness::good;
+    }
+    if (ruin == Ruin::elsewhere) COFFER_DO(index->forget_row(at->pack, at->offset));
+    const MutexLock lock(table_mutex);
+    if (ruin == Ruin::wrong) {
+      replace_unreadable(id);
+      changes += 1;
+    } else {
+      live[at->pack] -= 1;
+      unreadable.erase(id);
+    }
+  }
+  COFFER_DO(sync());
+  return Soundness::damaged;
+}
+
 namespace {
 
 /// Whether the bytes are the header of this record, with at most a third of them spoilt.
@@ -55,38 +93,6 @@ bool is_header_of(ByteView found, const object::ChunkId& id, std::uint32_t bytes
   std::size_t differing = 0;
   for (std::size_t i = 0; i < wanted.size(); ++i) differing += found[i] != wanted[i] ? 1 : 0;
   return differing <= wanted.size() / 3;
-}
-
-/// As much as a disk or the page cache fails to read at once, and no more is given up.
-constexpr std::uint64_t kSectorBytes = 4096;
-
-struct Salvage {
-  Bytes bytes;            ///< Zeros where the disk could not read.
-  bool is_whole = true;   ///< The disk could read all that the file has.
-  bool has_some = false;  ///< It could read some of it.
-};
-
-/// Reads what can be read, sector by sector where it cannot be read at once. An error is any other than EIO.
-Result<Salvage> salvage(os::File& file, std::uint64_t offset, std::uint32_t bytes) {
-  Salvage got{.bytes = Bytes(bytes)};
-  Result<std::size_t> read = file.read_at(got.bytes, offset);
-  if (read) {
-    got.bytes.resize(*read);
-    got.has_some = *read > 0;
-    return got;
-  }
-  std::uint64_t end = 0;
-  for (std::uint64_t at = offset; at < offset + bytes;) {
-    const std::uint64_t next = std::min(at / kSectorBytes * kSectorBytes + kSectorBytes, offset + bytes);
-    read = file.read_at(MutableByteView(got.bytes).subspan(at - offset, next - at), at);
-    if (!read && read.error().code != EIO) return std::move(read).error();
-    if (read) end = at - offset + *read;
-    got.has_some |= read && *read > 0;
-    got.is_whole &= read.has_value();
-    at = next;
-  }
-  if (got.is_whole) got.bytes.resize(end);
-  return got;
 }
 
 }  // namespace
@@ -101,7 +107,8 @@ Result<PackStore::State::Ruin> PackStore::State::keep_aside(const object::ChunkI
     return Ruin::elsewhere;
   COFFER_TRY(const Salvage payload, salvage(**file, at.offset + kRecordHeaderBytes, at.bytes));
   if (payload.is_whole && crypto::sha256(payload.bytes) == id.array()) return Ruin::none;
-  if (payload.has_some) {
+  // Also where nothing could be read: the file's name tells a check() that looks at headers alone to read the payload.
+  if (payload.has_some || !payload.is_whole) {
     COFFER_DO(disk.make_folder(folder + "/quarantine"));
     COFFER_DO(os::replace_file(disk, folder + "/quarantine/" + id.hex(), payload.bytes));
   }
@@ -112,7 +119,11 @@ Result<PackStore::State::Ruin> PackStore::State::keep_aside(const object::ChunkI
 }
 
 Result<void> PackStore::State::forget(const object::ChunkId& id, const Location& at, Ruin why) {
-  COFFER_DO(index->forget_row(at.pack, at.offset));
+  if (why == Ruin::unreadable) {
+    COFFER_DO(index->set_unreadable({.id = id, .at = at}));
+  } else {
+    COFFER_DO(index->forget_row(at.pack, at.offset));
+  }
   const MutexLock lock(table_mutex);
   pending.erase(id);
   chunk_count -= 1;

@@ -1,5 +1,6 @@
 #include "common/pack/pack_store.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <limits>
 #include <utility>
@@ -9,6 +10,7 @@
 #include "common/crypto/hash.h"
 #include "common/pack/record.h"
 #include "common/pack/recovery.h"
+#include "common/pack/salvage.h"
 #include "common/pack/store_state.h"
 #include "common/pack/walk.h"
 
@@ -31,7 +33,7 @@ Result<std::unique_ptr<os::DiskLock>> lock_folder(os::Disk& disk, const std::str
 /// A payload in an unreadable sector is that one chunk's loss, and another copy helps; the disk goes on.
 Result<Bytes> read_stored(os::File& file, std::uint64_t record_offset, std::uint32_t bytes) {
   Result<Bytes> payload = read_payload(file, record_offset, bytes);
-  if (!payload && payload.error().fault == Fault::local_io && payload.error().code == EIO) {
+  if (!payload && is_unreadable(payload.error())) {
     return Error{Fault::corrupt, EIO, std::move(payload.error().what)};
   }
   return payload;
@@ -91,12 +93,31 @@ Result<void> PackStore::State::begin() {
     chunk_count += total.chunks;
     stored_bytes += total.bytes;
   }
+  COFFER_DO(take_up_unreadable());
   if (packs.empty()) return {};
   writing.number = packs.back();
   COFFER_TRY(writing.file, files->get(writing.number));
   COFFER_TRY(writing.end, writing.file->size());
   written = writing;
   synced_end = writing.end;
+  return {};
+}
+
+/// A copy may have come since, in the last moment of the process before this one.
+Result<void> PackStore::State::take_up_unreadable() {
+  COFFER_TRY(const std::vector<Entry> entries, index->unreadable());
+  for (const Entry& entry : entries) {
+    live[entry.at.pack] += 1;
+    unreadable.insert_or_assign(entry.id, entry.at);
+    COFFER_TRY(const std::optional<Location> copy, index->find(entry.id));
+    if (!copy) continue;
+    const Result<std::shared_ptr<os::File>> file = files->get(copy->pack);
+    if (!file) continue;
+    const Result<bool> is_good = payload_matches(**file, copy->offset, {.id = entry.id, .bytes = copy->bytes});
+    if (!is_good || !*is_good) continue;
+    replace_unreadable(entry.id);
+    changes += 1;
+  }
   return {};
 }
 
@@ -107,13 +128,17 @@ Result<void> PackStore::State::check_working() {
 }
 
 Result<std::optional<Location>> PackStore::State::locate(const object::ChunkId& id) {
+  std::vector<Location> going;
   {
     const MutexLock lock(table_mutex);
     if (const auto found = pending.find(id); found != pending.end()) return std::optional<Location>(found->second);
-    if (leaving.contains(id)) return std::optional<Location>();
+    const auto [first, last] = leaving.equal_range(id);
+    for (auto it = first; it != last; ++it) going.push_back(it->second);
   }
   Result<std::optional<Location>> found = index->find(id);
   if (!found) return index_error(std::move(found).error());
+  // By its place: a copy that came after it may be in the index already.
+  if (*found && std::ranges::find(going, **found) != going.end()) return std::optional<Location>();
   return found;
 }
 
@@ -224,8 +249,14 @@ Result<void> PackStore::remove(const object::ChunkId& id) {
     const MutexLock writing_lock(state_->write_mutex);
     COFFER_DO(state_->check_working());
     COFFER_TRY(const std::optional<Location> at, state_->locate(id));
-    if (!at) return {};
-    state_->leave(id, *at);
+    if (at) {
+      state_->leave(id, *at);
+    } else {
+      const MutexLock lock(state_->table_mutex);
+      if (!state_->unreadable.contains(id)) return {};
+      state_->replace_unreadable(id);
+      state_->changes += 1;
+    }
   }
   return state_->sync_if_much_waits(false);
 }

@@ -86,10 +86,11 @@ class PackStore {
 
   /// Reads the chunk and compares it with its id. A damaged one is set aside: its bytes are kept in
   /// `folder`/quarantine, for a person to look at, and the chunk is absent from then on, so that a good copy can be
-  /// appended.
+  /// appended. One that the disk could not read stays `damaged`, in later processes too, until there is a copy or the
+  /// disk can read it: then it is back.
   Result<Soundness> examine(const object::ChunkId& id);
-  /// At most `count_max` chunks from `from` on, which moves behind the last one. Chunks that were never synced are not
-  /// among them. None: that was all.
+  /// At most `count_max` chunks from `from` on, which moves behind the last one; those too that the disk could not
+  /// read, and none that were never synced. None: that was all.
   Result<std::vector<StoredChunk>> chunks_from(Place& from, std::size_t count_max);
 
   /// Calls `each` for every chunk that is there, in no order; stops at its first Error. Chunks that come or go

@@ -7,6 +7,7 @@
 
 #include "common/base/log.h"
 #include "common/pack/record.h"
+#include "common/pack/salvage.h"
 #include "common/pack/walk.h"
 
 namespace coffer::pack {
@@ -91,8 +92,13 @@ class Catcher {
   /// A pack whose header cannot be read is read all the same: its name has the number.
   Result<void> check_header() {
     Bytes header(kPackHeaderBytes);
-    COFFER_TRY(const std::size_t got, file_->read_at(header, 0));
-    const bool is_good = decode_pack_header(ByteView(header).first(got)) == pack_;
+    const Result<std::size_t> got = file_->read_at(header, 0);
+    if (!got && is_unreadable(got.error())) {
+      damage(place(pack_, 0), "the header of the pack cannot be read from the disk");
+      return {};
+    }
+    if (!got) return got.error();
+    const bool is_good = decode_pack_header(ByteView(header).first(*got)) == pack_;
     if (!is_good) damage(place(pack_, 0), "the header of the pack is damaged, and written anew");
     if (is_good && !may_be_unsynced_) return {};
     return file_->write_at(encode_pack_header(pack_), 0);
@@ -112,8 +118,15 @@ class Catcher {
     const Location here{.pack = pack_, .offset = at, .bytes = header.bytes};
     if (header.removed) return spare(here);
     if (verify_) {
-      COFFER_TRY(const bool matches, payload_matches(*file_, at, header));
-      if (!matches) {
+      const Result<bool> matches = payload_matches(*file_, at, header);
+      if (!matches && is_unreadable(matches.error())) {
+        // Whether it was ever acknowledged nobody knows; a failure to open would take all others with it.
+        damage(place(pack_, at), "chunk " + header.id.hex() + " cannot be read from the disk");
+        unreadable_.push_back({.id = header.id, .at = here});
+        return {};
+      }
+      if (!matches) return matches.error();
+      if (!*matches) {
         damage(place(pack_, at), "chunk " + header.id.hex() + " was not written whole, and is dropped");
         return spare(here);
       }
@@ -140,7 +153,7 @@ class Catcher {
     Bytes same(bytes);
     const Result<std::size_t> got = file_->read_at(same, at);
     // An unreadable sector is not in the page cache; a payload that is not compared stays there for check() to name it.
-    if (!got) return got.error().code == EIO ? Result<void>() : Result<void>(got.error());
+    if (!got) return is_unreadable(got.error()) ? Result<void>() : Result<void>(got.error());
     return file_->write_at(ByteView(same).first(*got), at);
   }
 
@@ -155,12 +168,13 @@ class Catcher {
     RecordHeader there = header;
     there.bytes = first.bytes;
     const Result<bool> first_matches = payload_matches(*file, first.offset, there);
-    if (!first_matches && first_matches.error().code != EIO) return first_matches.error();
+    if (!first_matches && !is_unreadable(first_matches.error())) return first_matches.error();
     bool first_stays = first_matches && *first_matches;
     if (!first_matches) {
       // The disk may be able to read it again, so it goes only where the other copy is known to be good.
-      COFFER_TRY(const bool here_matches, payload_matches(*file_, here.offset, header));
-      first_stays = !here_matches;
+      const Result<bool> here_matches = payload_matches(*file_, here.offset, header);
+      if (!here_matches && !is_unreadable(here_matches.error())) return here_matches.error();
+      first_stays = !here_matches || !*here_matches;
     }
     spare_.push_back(first_stays ? here : first);
     if (first_stays) return {};
@@ -173,6 +187,7 @@ class Catcher {
     for (const auto& [id, at] : batch_) change.added.push_back({.id = id, .at = at});
     std::ranges::sort(change.added, {}, [](const Entry& entry) { return entry.at.offset; });
     change.removed = std::move(moved_);
+    change.unreadable = std::move(unreadable_);
     return index_.apply(change);
   }
 
@@ -193,7 +208,8 @@ class Catcher {
   std::shared_ptr<os::File> file_;
   std::unordered_map<object::ChunkId, Location> batch_;
   std::vector<Location> spare_;  ///< Records to be removed: removed ones whose space may not be back, copies, ruins.
-  std::vector<Entry> moved_;     ///< Rows whose record turned out to be bad.
+  std::vector<Entry> unreadable_;
+  std::vector<Entry> moved_;  ///< Rows whose record turned out to be bad.
 };
 
 Result<void> forget_missing_packs(Index& index, const std::map<std::uint64_t, std::uint64_t>& scanned,

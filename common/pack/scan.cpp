@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "common/pack/record.h"
+#include "common/pack/salvage.h"
 #include "common/pack/walk.h"
 
 namespace coffer::pack {
@@ -36,8 +37,9 @@ struct Scan {
     // A pack that was made in the moment of a power cut may be shorter than its header; nothing in it was acknowledged.
     if (size < kPackHeaderBytes) return {};
     Bytes head(kPackHeaderBytes);
-    COFFER_DO((*file)->read_at(head, 0));
-    if (!decode_pack_header(head)) report.damage.push_back(name + ": its header cannot be read");
+    const Result<std::size_t> got = (*file)->read_at(head, 0);
+    if (!got && !is_unreadable(got.error())) return got.error();
+    if (!got || !decode_pack_header(head)) report.damage.push_back(name + ": its header cannot be read");
     const auto visit = [&](std::uint64_t offset, const RecordHeader& header) {
       return record(**file, name, offset, header);
     };

@@ -1,10 +1,12 @@
 // Walks over all chunks: for_each() and check().
+#include <algorithm>
 #include <cerrno>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
 
 #include "common/pack/record.h"
+#include "common/pack/salvage.h"
 #include "common/pack/store_state.h"
 #include "common/pack/walk.h"
 
@@ -31,8 +33,11 @@ class PackStore::State::PackCheck {
     if (!file && file.error().code == ENOENT) return report_missing();  // Deleted since, or lost with its chunks.
     COFFER_TRY(file_, std::move(file));
     Bytes header(kPackHeaderBytes);
-    COFFER_TRY(const std::size_t got, file_->read_at(header, 0));
-    if (decode_pack_header(ByteView(header).first(got)) != pack_) damage(0, "the header of the pack is damaged");
+    const Result<std::size_t> got = file_->read_at(header, 0);
+    if (!got && !is_unreadable(got.error())) return got.error();
+    if (!got || decode_pack_header(ByteView(header).first(*got)) != pack_)
+      damage(0, "the header of the pack is damaged");
+    report_unreadable(end);
     COFFER_TRY(const WalkEnd walked,
                walk(*file_, kPackHeaderBytes, end,
                     [&](std::uint64_t at, const RecordHeader& found) { return take(at, found); }));
@@ -61,8 +66,9 @@ class PackStore::State::PackCheck {
     if (header.removed || !has_row) return take_without_row(offset, header);
     rows_.erase(row);
     if (read_data_) {
-      COFFER_TRY(const bool matches, payload_matches(*file_, offset, header));
-      if (!matches) {
+      const Result<bool> matches = payload_matches(*file_, offset, header);
+      if (!matches && !is_unreadable(matches.error())) return matches.error();
+      if (!matches || !*matches) {
         COFFER_TRY(const bool is_here, still_here(header.id, offset));
         if (!is_here) return {};
         report_.bad.push_back(header.id);
@@ -77,7 +83,9 @@ class PackStore::State::PackCheck {
     if (header.removed) return {};  // A row that still names it is reported as missing.
     COFFER_TRY(const std::optional<Location> known, state_.locate(header.id));
     if (known && *known == Location{.pack = pack_, .offset = offset, .bytes = header.bytes}) return {};
-    if (known || state_.is_leaving(header.id)) return {};  // A second copy; or one that is on its way out.
+    // A second copy; or one that is on its way out, or was named already.
+    if (known || state_.is_leaving(header.id, {.pack = pack_, .offset = offset, .bytes = header.bytes})) return {};
+    if (state_.is_unreadable_chunk(header.id)) return {};
     COFFER_TRY(const bool is_stored, is_still_stored(offset));
     if (is_stored) damage(offset, "the index lacks chunk " + header.id.hex());
     return {};
@@ -105,6 +113,16 @@ class PackStore::State::PackCheck {
     return {};
   }
 
+  /// What the disk could not read, and of which no good copy came.
+  void report_unreadable(std::uint64_t end) {
+    const MutexLock lock(state_.table_mutex);
+    for (const auto& [id, at] : state_.unreadable) {
+      if (at.pack != pack_ || at.offset >= end) continue;
+      damage(at.offset, "chunk " + id.hex() + " cannot be read from the disk");
+      report_.bad.push_back(id);
+    }
+  }
+
   void damage(std::uint64_t offset, const std::string& what) { report_.damage.push_back(place(pack_, offset) + what); }
 
   State& state_;
@@ -115,9 +133,15 @@ class PackStore::State::PackCheck {
   std::unordered_map<std::uint64_t, Entry> rows_;
 };
 
-bool PackStore::State::is_leaving(const object::ChunkId& id) {
+bool PackStore::State::is_leaving(const object::ChunkId& id, const Location& at) {
   const MutexLock lock(table_mutex);
-  return leaving.contains(id);
+  const auto [first, last] = leaving.equal_range(id);
+  return std::any_of(first, last, [&](const auto& one) { return one.second == at; });
+}
+
+bool PackStore::State::is_unreadable_chunk(const object::ChunkId& id) {
+  const MutexLock lock(table_mutex);
+  return unreadable.contains(id);
 }
 
 Result<ScanReport> PackStore::check(bool read_data) {
@@ -144,7 +168,7 @@ Result<void> PackStore::for_each(const std::function<Result<void>(const StoredCh
     COFFER_TRY(const std::vector<Entry> rows, state_->index->rows(from.pack, from.offset, kRowsAtOnce));
     for (const Entry& row : rows) {
       from = {.pack = row.at.pack, .offset = row.at.offset + 1, .bytes = 0};
-      if (seen.contains(row.id) || state_->is_leaving(row.id)) continue;
+      if (seen.contains(row.id) || state_->is_leaving(row.id, row.at)) continue;
       COFFER_DO(each({.id = row.id, .bytes = row.at.bytes}));
     }
     if (rows.size() < kRowsAtOnce) return {};

@@ -3,6 +3,7 @@
 // A chunk goes through these states, and each step is one line in append(), flush() or remove():
 //
 //     absent → pending (record written, not synced) → indexed (synced, row in the index)
+//     pending or indexed → unreadable (told as absent, record untouched) → indexed again, or leaving once a copy came
 //     pending or indexed → leaving (told as absent, record untouched) → absent (row gone, marked, space given back)
 //
 // Locks, in the order in which they are taken: write_mutex, table_mutex; sync_mutex, table_mutex; the index and the
@@ -69,8 +70,8 @@ struct PackStore::State {
   bool is_flushing GUARDED_BY(sync_mutex) = false;
   std::uint64_t synced_changes GUARDED_BY(sync_mutex) = 0;
 
-  /// Chunks that are absent because the disk could not read them, to their records. A record stays as it is, and keeps
-  /// its pack, until a good copy was appended: the disk may be able to read it again.
+  /// Chunks that are absent because the disk could not read them, to their records; the index has the same. A record
+  /// stays as it is, and keeps its pack, until a good copy was appended: the disk may be able to read it again.
   std::unordered_map<object::ChunkId, Location> unreadable GUARDED_BY(table_mutex);
 
   /// Grows before bytes in packs go away: who read while it grew looks the chunk up again.
@@ -80,9 +81,11 @@ struct PackStore::State {
   class PackCheck;
 
   Result<void> begin();
+  Result<void> take_up_unreadable() REQUIRES(write_mutex, table_mutex);
   /// Where the chunk is, unless it is absent or leaving.
   Result<std::optional<Location>> locate(const object::ChunkId& id);
-  bool is_leaving(const object::ChunkId& id);
+  bool is_leaving(const object::ChunkId& id, const Location& at);
+  bool is_unreadable_chunk(const object::ChunkId& id);
   /// What `part` reads of the chunk, again where the chunk may have gone away while it was read.
   Result<Bytes> read_at(const object::ChunkId& id, const ReadPart& part);
   /// An Error once the store is broken.
@@ -108,6 +111,8 @@ struct PackStore::State {
   Result<Ruin> keep_aside(const object::ChunkId& id, const Location& at) REQUIRES(write_mutex);
   /// Takes the chunk out of the index alone.
   Result<void> forget(const object::ChunkId& id, const Location& at, Ruin why) REQUIRES(write_mutex);
+  /// Of one that is absent because the disk could not read it: looks whether it can by now.
+  Result<Soundness> examine_unreadable(const object::ChunkId& id);
   /// A good copy was appended: the record that the disk could not read goes with the next flush.
   void replace_unreadable(const object::ChunkId& id) REQUIRES(table_mutex);
 

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "common/crypto/hash.h"
+#include "common/pack/salvage.h"
 
 namespace coffer::pack {
 namespace {
@@ -17,8 +18,9 @@ constexpr std::size_t kSearchBlockBytes = 1u << 20;
 Result<std::optional<RecordHeader>> header_at(os::File& file, std::uint64_t offset, std::uint64_t to) {
   std::array<std::byte, kRecordHeaderBytes> bytes;
   if (to - offset < bytes.size()) return std::optional<RecordHeader>();
-  COFFER_TRY(const std::size_t got, file.read_at(bytes, offset));
-  std::optional<RecordHeader> header = decode_record_header(ByteView(bytes).first(got));
+  const Result<std::size_t> got = file.read_at(bytes, offset);
+  if (!got) return is_unreadable(got.error()) ? Result<std::optional<RecordHeader>>(std::nullopt) : got.error();
+  std::optional<RecordHeader> header = decode_record_header(ByteView(bytes).first(*got));
   if (header && to - offset - bytes.size() < header->bytes) header.reset();
   return header;
 }
@@ -29,22 +31,24 @@ class Search {
 
   /// The first record at or behind `from`; nothing if there is none, or the budget is spent.
   Result<std::optional<std::uint64_t>> next(std::uint64_t from) {
-    Bytes block(kSearchBlockBytes);
     while (from + kRecordHeaderBytes <= to_ && !is_spent()) {
-      const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(block.size(), to_ - from));
-      COFFER_TRY(const std::size_t got, file_.read_at(MutableByteView(block).first(wanted), from));
-      const std::string_view text = as_text(ByteView(block).first(got));
+      const std::size_t wanted = static_cast<std::size_t>(std::min<std::uint64_t>(kSearchBlockBytes, to_ - from));
+      COFFER_TRY(const Salvage block, salvage(file_, from, wanted));
+      hides_some_ |= !block.is_whole;
+      const std::string_view text = as_text(block.bytes);
       for (std::size_t at = text.find(kRecordMagic); at != text.npos; at = text.find(kRecordMagic, at + 1)) {
         COFFER_TRY(const bool found, is_record(from + at));
         if (found) return std::optional<std::uint64_t>(from + at);
       }
-      if (got < kRecordMagic.size()) break;
-      from += got - kRecordMagic.size() + 1;  // A magic may lie across two blocks.
+      if (text.size() < kRecordMagic.size()) break;
+      from += text.size() - kRecordMagic.size() + 1;  // A magic may lie across two blocks.
     }
     return std::optional<std::uint64_t>();
   }
 
   bool is_spent() const { return hashed_bytes_ > kHashBudgetBytes; }
+  /// What was searched may hold a record all the same: some of it could not be looked at.
+  bool may_hide_one() const { return is_spent() || hides_some_; }
 
  private:
   Result<bool> is_record(std::uint64_t offset) {
@@ -52,12 +56,18 @@ class Search {
     COFFER_TRY(const std::optional<RecordHeader> header, header_at(file_, offset, to_));
     if (!header || header->removed) return false;
     hashed_bytes_ += header->bytes;
-    return payload_matches(file_, offset, *header);
+    const Result<bool> matches = payload_matches(file_, offset, *header);
+    if (!matches && is_unreadable(matches.error())) {
+      hides_some_ = true;
+      return false;
+    }
+    return matches;
   }
 
   os::File& file_;
   const std::uint64_t to_;
   std::uint64_t hashed_bytes_ = 0;
+  bool hides_some_ = false;
 };
 
 }  // namespace
@@ -75,7 +85,7 @@ Result<WalkEnd> walk(os::File& file, std::uint64_t from, std::uint64_t to,
       continue;
     }
     COFFER_TRY(const std::optional<std::uint64_t> next, search.next(end.offset + 1));
-    if (!next && !search.is_spent()) {
+    if (!next && !search.may_hide_one()) {
       end.torn = true;
       return end;
     }

@@ -25,13 +25,14 @@ struct WalkEnd {
 /// Calls `visit` for each record whose header and payload lie whole in [`from`, `to`); stops at its first Error.
 ///
 /// Behind a header that cannot be read it searches for the next record that is stored and whose payload matches its
-/// id: only such a one is believed, because a payload may hold anything, the bytes of a header included.
+/// id: only such a one is believed, because a payload may hold anything, the bytes of a header included. What the disk
+/// cannot read there is no record.
 Result<WalkEnd> walk(os::File& file, std::uint64_t from, std::uint64_t to,
                      const std::function<Result<void>(std::uint64_t offset, const RecordHeader&)>& visit);
 
 /// Fault::corrupt if the file ends before the payload does.
 Result<Bytes> read_payload(os::File& file, std::uint64_t record_offset, std::uint32_t bytes);
-/// Whether the payload is whole and its SHA-256 the id.
+/// Whether the payload is whole and its SHA-256 the id. An error with EIO: the disk cannot read it.
 Result<bool> payload_matches(os::File& file, std::uint64_t record_offset, const RecordHeader& header);
 
 }  // namespace coffer::pack

@@ -30,14 +30,18 @@ Result<VaultReport> check_vault(os::Disk& disk, const std::string& folder, const
   report.commits = log.commits;
   report.needed = log.present.size();
   for (std::string& sentence : log.damage) report.damage.push_back("log: " + std::move(sentence));
-  COFFER_TRY(pack::PacksReport packs,
-             pack::scan_packs(disk, folder + "/packs", [read_data](const object::ChunkId&) { return read_data; }));
+  Result<std::vector<std::string>> set_aside = disk.list(folder + "/packs/quarantine");
+  if (!set_aside) set_aside = std::vector<std::string>();
+  // What was set aside may still have its record, which the disk cannot read.
+  const auto reads = [&](const object::ChunkId& id) {
+    return read_data || std::ranges::binary_search(*set_aside, id.hex());
+  };
+  COFFER_TRY(pack::PacksReport packs, pack::scan_packs(disk, folder + "/packs", reads));
   report.chunks = packs.chunks;
   report.bytes = packs.bytes;
   report.bad = std::move(packs.bad);
   for (std::string& sentence : packs.damage) report.damage.push_back(std::move(sentence));
-  const auto set_aside = disk.list(folder + "/packs/quarantine");
-  compare(log.present, packs.found, set_aside ? *set_aside : std::vector<std::string>(), report);
+  compare(log.present, packs.found, *set_aside, report);
   return report;
 }
 

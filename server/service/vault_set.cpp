@@ -7,7 +7,10 @@ namespace coffer::service {
 
 Result<pack::Soundness> OpenVault::examine(const object::ChunkId& chunk) {
   COFFER_TRY(const pack::Soundness found, chunks->examine(chunk));
-  if (found == pack::Soundness::good) return found;
+  if (found == pack::Soundness::good) {
+    if (health.came(chunk)) log::info("chunk readable again", {{"vault", id.hex()}, {"chunk", chunk.hex()}});
+    return found;
+  }
   COFFER_TRY(const bool is_needed, log->is_present(chunk));
   if (!is_needed) return found;
   log::error(

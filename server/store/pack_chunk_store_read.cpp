@@ -40,8 +40,10 @@ Result<Bytes> PackChunkStore::read_range(const object::ChunkId& id, std::uint64_
 }
 
 Result<pack::Soundness> PackChunkStore::examine(const object::ChunkId& id) {
-  COFFER_TRY(const Held held, find(id));
-  if (!held.stored) return pack::Soundness::absent;
+  {
+    const MutexLock lock(mutex_);
+    if (unsettled_.contains(id)) return pack::Soundness::absent;
+  }
   return packs_->examine(id);
 }
 

@@ -1,5 +1,6 @@
 #include "tests/testing/faulty_disk.h"
 
+#include <cerrno>
 #include <utility>
 
 namespace coffer::testing {
@@ -13,6 +14,15 @@ struct FaultyDisk::Faults {
   int code GUARDED_BY(mutex) = 0;
   int sync_code GUARDED_BY(mutex) = 0;
   bool failed GUARDED_BY(mutex) = false;
+  std::string unreadable_end GUARDED_BY(mutex);  ///< Empty: all can be read.
+  std::uint64_t unreadable_at GUARDED_BY(mutex) = 0;
+
+  Result<void> read_call(const std::string& path, std::uint64_t offset, std::size_t bytes) {
+    const MutexLock lock(mutex);
+    if (unreadable_end.empty() || !path.ends_with(unreadable_end)) return {};
+    if (unreadable_at < offset || unreadable_at >= offset + bytes) return {};
+    return os_error(EIO, "faulty sector");
+  }
 
   Result<void> call() {
     const MutexLock lock(mutex);
@@ -39,10 +49,11 @@ struct FaultyDisk::Faults {
 
 class FaultyDisk::FaultyFile : public os::File {
  public:
-  FaultyFile(std::unique_ptr<os::File> file, std::shared_ptr<Faults> faults)
-      : file_(std::move(file)), faults_(std::move(faults)) {}
+  FaultyFile(std::unique_ptr<os::File> file, std::string path, std::shared_ptr<Faults> faults)
+      : file_(std::move(file)), path_(std::move(path)), faults_(std::move(faults)) {}
 
   Result<std::size_t> read_at(MutableByteView into, std::uint64_t offset) override {
+    COFFER_DO(faults_->read_call(path_, offset, into.size()));
     return file_->read_at(into, offset);
   }
   Result<void> write_at(ByteView bytes, std::uint64_t offset) override {
@@ -67,6 +78,7 @@ class FaultyDisk::FaultyFile : public os::File {
 
  private:
   std::unique_ptr<os::File> file_;
+  const std::string path_;
   std::shared_ptr<Faults> faults_;
 };
 
@@ -90,8 +102,15 @@ void FaultyDisk::fail_syncs(int code) {
   faults_->sync_code = code;
 }
 
+void FaultyDisk::fail_reads(std::string path_end, std::uint64_t offset) {
+  const MutexLock lock(faults_->mutex);
+  faults_->unreadable_end = std::move(path_end);
+  faults_->unreadable_at = offset;
+}
+
 void FaultyDisk::heal() {
   const MutexLock lock(faults_->mutex);
+  faults_->unreadable_end.clear();
   faults_->fail_at = 0;
   faults_->sync_code = 0;
   faults_->failed = false;
@@ -115,7 +134,7 @@ bool FaultyDisk::has_failed() const {
 Result<std::unique_ptr<os::File>> FaultyDisk::open(const std::string& path, os::Open how) {
   if (how == os::Open::create || how == os::Open::create_new) COFFER_DO(faults_->call());
   COFFER_TRY(std::unique_ptr<os::File> file, disk_.open(path, how));
-  return std::make_unique<FaultyFile>(std::move(file), faults_);
+  return std::make_unique<FaultyFile>(std::move(file), path, faults_);
 }
 
 Result<void> FaultyDisk::remove(const std::string& path) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "common/base/mutex.h"
 #include "common/os/disk.h"
@@ -24,6 +25,8 @@ class FaultyDisk : public os::Disk {
   void fail_from_call(std::uint64_t call, int code);
   /// Every sync() and sync_folder() fails with this errno; 0 ends that.
   void fail_syncs(int code);
+  /// Every read_at() of this place in a file whose path ends so fails with EIO, as of a sector that went bad.
+  void fail_reads(std::string path_end, std::uint64_t offset);
   void heal();
 
   std::uint64_t call_count() const;  ///< Since the beginning.

@@ -151,6 +151,102 @@ TEST(PackExamine, DestroysNothingThatTheDiskCannotRead) {
   EXPECT_EQ(store->chunk_count(), 2u);
 }
 
+/// A store of two chunks of which the disk cannot read the first, from its third sector.
+struct Unreadable {
+  Unreadable() {
+    store = open_store(dir.path(), disk);
+    append_all(*store, {chunk, other});
+    EXPECT_TRUE(store->sync());
+    disk.before_read = [](std::uint64_t at, std::size_t bytes) -> Result<void> {
+      return at < 12'288 && at + bytes > 8192 ? Result<void>(os_error(EIO, "read")) : Result<void>();
+    };
+  }
+  void restart() {
+    store.reset();
+    store = open_store(dir.path(), disk);
+  }
+  std::vector<object::ChunkId> walk() {
+    std::vector<object::ChunkId> ids;
+    Place place;
+    const auto chunks = store->chunks_from(place, 10);
+    for (const StoredChunk& one : *chunks) ids.push_back(one.id);
+    return ids;
+  }
+  bool is_marked() { return file_bytes(first_pack(dir.path()))[kPackHeaderBytes + kStateAt] == kStateRemoved; }
+
+  const TempDir dir{testing::in_memory()};
+  HookedDisk disk;
+  const Chunk chunk = random_chunk(1, 20'000);
+  const Chunk other = random_chunk(2);
+  std::unique_ptr<PackStore> store;
+};
+
+// Claim: that a chunk is there and cannot be read is known after a restart too: it is walked over, examined and named,
+// until a good copy comes, and then its record goes.
+TEST(PackExamine, KnowsAfterARestartWhatTheDiskCannotRead) {
+  Unreadable one;
+  EXPECT_EQ(*one.store->examine(one.chunk.id), Soundness::damaged);
+  one.restart();
+  EXPECT_TRUE(is_absent(*one.store, one.chunk));
+  EXPECT_EQ(*one.store->examine(one.chunk.id), Soundness::damaged);
+  EXPECT_EQ(one.walk(), (std::vector<object::ChunkId>{one.chunk.id, one.other.id}));
+  const auto report = one.store->check(false);
+  ASSERT_TRUE(report) << report.error().what;
+  EXPECT_EQ(report->bad, std::vector<object::ChunkId>{one.chunk.id});
+  EXPECT_FALSE(one.is_marked());
+
+  append_all(*one.store, {one.chunk});
+  ASSERT_TRUE(one.store->sync());
+  EXPECT_TRUE(one.is_marked()) << "its place is given back";
+  one.restart();
+  EXPECT_EQ(one.store->chunk_count(), 2u);
+  EXPECT_EQ(one.walk().size(), 2u);
+  EXPECT_EQ(*one.store->examine(one.chunk.id), Soundness::good);
+}
+
+TEST(PackExamine, TakesAChunkBackThatTheDiskCanReadAgain) {
+  Unreadable one;
+  EXPECT_EQ(*one.store->examine(one.chunk.id), Soundness::damaged);
+  one.restart();
+  one.disk.before_read = [](std::uint64_t, std::size_t) { return Result<void>(); };
+  EXPECT_EQ(*one.store->examine(one.chunk.id), Soundness::good);
+  EXPECT_TRUE(is_whole(*one.store, one.chunk));
+  EXPECT_EQ(one.store->chunk_count(), 2u);
+  one.restart();
+  EXPECT_TRUE(is_whole(*one.store, one.chunk));
+  EXPECT_TRUE(one.store->check(true)->bad.empty());
+}
+
+// Claim: a pack stays while it holds what the disk may be able to read later, though all else in it was removed.
+TEST(PackExamine, KeepsThePackOfWhatTheDiskCannotReadAfterARestartToo) {
+  Unreadable one;
+  EXPECT_EQ(*one.store->examine(one.chunk.id), Soundness::damaged);
+  one.store.reset();
+  one.store = open_store(one.dir.path(), one.disk, {.pack_bytes_max = 1000});
+  append_all(*one.store, {random_chunk(3)});
+  ASSERT_TRUE(one.store->remove(one.other.id));
+  ASSERT_TRUE(one.store->sync());
+  EXPECT_TRUE(std::filesystem::exists(first_pack(one.dir.path())));
+  ASSERT_TRUE(one.store->remove(one.chunk.id));
+  ASSERT_TRUE(one.store->sync());
+  EXPECT_FALSE(std::filesystem::exists(first_pack(one.dir.path())));
+}
+
+// Claim: a copy that came in the last moment before a kill is found, and the record that it replaces goes.
+TEST(PackExamine, FindsTheCopyThatCameJustBeforeAKill) {
+  Unreadable one;
+  EXPECT_EQ(*one.store->examine(one.chunk.id), Soundness::damaged);
+  append_all(*one.store, {one.chunk});
+  one.disk.before_sync = [] { return Result<void>(os_error(EIO, "killed")); };
+  one.store.reset();
+  one.disk.before_sync = [] { return Result<void>(); };
+  one.store = open_store(one.dir.path(), one.disk);
+  EXPECT_TRUE(is_whole(*one.store, one.chunk));
+  ASSERT_TRUE(one.store->sync());
+  EXPECT_TRUE(one.is_marked());
+  EXPECT_EQ(one.walk().size(), 2u);
+}
+
 TEST(PackExamine, WalksTheChunksInTheOrderOfTheDisk) {
   Three three;
   Place place;

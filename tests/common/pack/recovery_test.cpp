@@ -157,6 +157,49 @@ TEST(PackRecovery, FindsUnsyncedChunksAfterAKill) {
 }
 
 // After a power cut the length of a file may be there, and its content not.
+// Claim: a sector that the disk cannot read, in a payload or in a record's header, keeps nobody from the other chunks,
+// and nothing is cut off for it.
+TEST(PackRecovery, OpensThoughTheDiskCannotReadSomeOfIt) {
+  for (const bool in_header : {false, true}) {
+    for (const bool is_last : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << "header " << in_header << ", last " << is_last);
+      const TempDir dir(testing::in_memory());
+      const Chunk first = random_chunk(1);
+      const Chunk bad = random_chunk(2, 20'000);
+      const Chunk behind = random_chunk(3);
+      {
+        FaultyDisk disk;
+        const auto store = open_store(dir.path(), disk);
+        append_all(*store, {first});
+        ASSERT_TRUE(store->sync());
+        append_all(*store, {bad});
+        if (!is_last) append_all(*store, {behind});
+        disk.fail_from_call(1, EIO);  // Killed.
+      }
+      const std::uint64_t header_at = kPackHeaderBytes + kRecordHeaderBytes + first.bytes.size();
+      const std::uint64_t bad_at = in_header ? header_at + 40 : header_at + 10'000;
+      const Bytes pack = file_bytes(first_pack(dir.path()));
+      HookedDisk disk;
+      disk.before_read = [&](std::uint64_t at, std::size_t bytes) -> Result<void> {
+        return at <= bad_at && at + bytes > bad_at ? Result<void>(os_error(EIO, "read")) : Result<void>();
+      };
+      const auto store = open_store(dir.path(), disk);
+      ASSERT_TRUE(store);
+      EXPECT_TRUE(is_whole(*store, first));
+      EXPECT_TRUE(is_absent(*store, bad));
+      EXPECT_EQ(is_whole(*store, behind), !is_last);
+      if (!in_header) {
+        EXPECT_EQ(*store->examine(bad.id), Soundness::damaged);
+      }
+      EXPECT_EQ(file_bytes(first_pack(dir.path())), pack);
+      disk.before_read = [](std::uint64_t, std::size_t) { return Result<void>(); };  // It may lie in another pack now.
+      append_all(*store, {bad});
+      ASSERT_TRUE(store->sync());
+      EXPECT_TRUE(is_whole(*store, bad));
+    }
+  }
+}
+
 TEST(PackRecovery, DropsWhatWasNotWrittenWholeBehindTheScannedPart) {
   const TempDir dir(testing::in_memory());
   const std::vector<Chunk> chunks = random_chunks(5);

@@ -113,6 +113,50 @@ TEST(PackRemoval, DeletesAPackWithoutChunks) {
   EXPECT_TRUE(is_whole(*open_store(dir.path(), os::real_disk(), small), chunks[0]));
 }
 
+// Claim: a record that cannot be marked, because the disk cannot read its sector, does not stop the store.
+TEST(PackRemoval, GoesOnThoughTheDiskCannotMarkTheRecord) {
+  const TempDir dir(testing::in_memory());
+  HookedDisk disk;
+  auto store = open_store(dir.path(), disk);
+  const Chunk gone = random_chunk(1);
+  const Chunk other = random_chunk(2);
+  append_all(*store, {gone, other});
+  ASSERT_TRUE(store->sync());
+  disk.before_write = [](std::uint64_t at, std::size_t) -> Result<void> {
+    return at == kPackHeaderBytes + kStateAt ? Result<void>(os_error(EIO, "write")) : Result<void>();
+  };
+  ASSERT_TRUE(store->remove(gone.id));
+  EXPECT_TRUE(store->sync());
+  EXPECT_FALSE(store->is_broken());
+  EXPECT_TRUE(is_absent(*store, gone));
+  store.reset();
+  store = open_store(dir.path(), disk);
+  ASSERT_TRUE(store);
+  EXPECT_TRUE(is_absent(*store, gone));
+  EXPECT_TRUE(is_whole(*store, other));
+}
+
+// Claim: a chunk that was removed and came again is there all the time, also while the old record is being marked.
+TEST(PackRemoval, KnowsTheNewCopyWhileTheOldOneIsOnItsWayOut) {
+  const TempDir dir(testing::in_memory());
+  HookedDisk disk;
+  const auto store = open_store(dir.path(), disk);
+  const Chunk chunk = random_chunk(1);
+  append_all(*store, {chunk});
+  ASSERT_TRUE(store->sync());
+  ASSERT_TRUE(store->remove(chunk.id));
+  append_all(*store, {chunk});
+  int syncs = 0;
+  disk.before_sync = [&]() -> Result<void> {
+    ++syncs;
+    EXPECT_TRUE(is_whole(*store, chunk));
+    return {};
+  };
+  ASSERT_TRUE(store->sync());
+  EXPECT_GE(syncs, 2) << "of the pack, and of the mark";
+  EXPECT_TRUE(is_whole(*store, chunk));
+}
+
 TEST(PackRemoval, DoesNotBringASecondCopyBack) {
   const TempDir dir(testing::in_memory());
   const Chunk chunk = random_chunk(1);

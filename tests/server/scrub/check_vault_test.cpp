@@ -10,6 +10,7 @@
 #include "common/pack/pack_store.h"
 #include "common/pack/record.h"
 #include "server/oplog/oplog.h"
+#include "tests/testing/faulty_disk.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
 
@@ -141,6 +142,23 @@ TEST_F(CheckVault, IsContentWithOneGoodCopy) {
 TEST_F(CheckVault, FailsWhereTheLogIsMissing) {
   std::filesystem::remove(folder() + "/oplog.db");
   EXPECT_FALSE(check_vault(os::real_disk(), folder(), vault_, key_.public_key(), false));
+}
+
+// Claim: what the disk cannot read, and what is known of that, is named without reading everything back.
+TEST_F(CheckVault, NamesAChunkThatTheDiskCouldNotReadThoughItsHeaderIsGood) {
+  testing::FaultyDisk disk;
+  disk.fail_reads(".pack", payload_at(0) + 500);
+  packs_.reset();
+  {
+    const auto packs = pack::PackStore::open(disk, folder() + "/packs", {});
+    ASSERT_TRUE(packs) << packs.error().what;
+    EXPECT_EQ(*(*packs)->examine(ids_[0]), pack::Soundness::damaged);
+  }
+  const auto report = check_vault(disk, folder(), vault_, key_.public_key(), false);
+  ASSERT_TRUE(report);
+  ASSERT_EQ(report->bad.size(), 1u);
+  EXPECT_EQ(report->bad[0].id, ids_[0]);
+  EXPECT_NE(report->bad[0].what.find("cannot be read"), std::string::npos) << report->bad[0].what;
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ struct Record {
   std::atomic<bool> fail_syncs = false;
   std::atomic<int> syncs = 0;
   std::atomic<bool> is_disk_full = false;
+  std::atomic<std::uint64_t> unreadable_at = std::uint64_t{1} << 60;
 
   void add(std::string event) {
     const MutexLock lock(mutex);
@@ -39,6 +40,8 @@ class RecordedFile : public os::File {
  public:
   RecordedFile(std::unique_ptr<os::File> file, Record& record) : file_(std::move(file)), record_(record) {}
   Result<std::size_t> read_at(MutableByteView into, std::uint64_t offset) override {
+    const std::uint64_t bad = record_.unreadable_at;
+    if (offset <= bad && bad < offset + into.size()) return os_error(EIO, "pread");
     return file_->read_at(into, offset);
   }
   Result<void> write_at(ByteView bytes, std::uint64_t offset) override {
@@ -122,6 +125,29 @@ class PackChunkStoreTest : public ::testing::Test {
   WriterPool writers_{2};
   std::shared_ptr<PackChunkStore> store_;
 };
+
+// Claim: a server that starts anew knows which chunks its disk could not read: a scrub passes by them and finds them
+// damaged, so that they are asked for, until a copy has come.
+TEST_F(PackChunkStoreTest, KnowsAfterARestartWhatTheDiskCouldNotRead) {
+  const auto sealed = chunk();
+  const object::ChunkId id = id_of(*sealed);
+  ASSERT_TRUE(put(sealed));
+  record_.unreadable_at = 500;
+  EXPECT_EQ(*store_->examine(id), pack::Soundness::damaged);
+  for (int i = 0; i < 2; ++i) {
+    open();
+    EXPECT_FALSE(store_->find(id)->stored);
+    pack::Place place;
+    const auto walked = store_->chunks_from(place, 10);
+    ASSERT_EQ(walked->size(), 1u);
+    EXPECT_EQ(walked->front().id, id);
+    EXPECT_EQ(*store_->examine(id), pack::Soundness::damaged);
+  }
+  EXPECT_FALSE(put(sealed)->was_stored);
+  EXPECT_EQ(*store_->examine(id), pack::Soundness::good);
+  pack::Place place;
+  EXPECT_EQ(store_->chunks_from(place, 10)->size(), 1u);
+}
 
 TEST_F(PackChunkStoreTest, GivesBackWhatItStored) {
   const auto sealed = chunk();
