@@ -31,6 +31,16 @@ Error damaged(const VaultFolder& folder) {
           folder.settings() + " is damaged: remove the folder " + folder.path + " and enrol this machine again"};
 }
 
+// Throws what the json library throws.
+Result<std::vector<Bytes>> slots_in(const nlohmann::json& json, const char* field) {
+  std::vector<Bytes> slots;
+  for (const auto& text : json.value(field, nlohmann::json::array())) {
+    COFFER_TRY(Bytes slot, base::from_hex(text.get<std::string>()));
+    slots.push_back(std::move(slot));
+  }
+  return slots;
+}
+
 std::string joined(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
@@ -72,14 +82,9 @@ Result<VaultSettings> read_settings(const VaultFolder& folder) {
     COFFER_TRY(settings.client, object::ClientId::from(client));
     settings.client_name = json.value("client_name", "");
     settings.key_file = json.value("key_file", "");
-    for (const auto& slot : json.value("key_slots", nlohmann::json::array())) {
-      COFFER_TRY(Bytes bytes_of_slot, base::from_hex(slot.get<std::string>()));
-      settings.key_slots.push_back(std::move(bytes_of_slot));
-    }
-    for (const auto& slot : json.value("own_slots", nlohmann::json::array())) {
-      COFFER_TRY(Bytes bytes_of_slot, base::from_hex(slot.get<std::string>()));
-      settings.own_slots.push_back(std::move(bytes_of_slot));
-    }
+    COFFER_TRY(settings.key_slots, slots_in(json, "key_slots"));
+    COFFER_TRY(settings.removing_slots, slots_in(json, "removing_slots"));
+    COFFER_TRY(settings.own_slots, slots_in(json, "own_slots"));
     if (json.contains("receipt_key")) {
       COFFER_TRY(const Bytes key, base::from_hex(json["receipt_key"].get<std::string>()));
       if (key.size() != settings.receipt_key.emplace().size()) return damaged(folder);
@@ -104,6 +109,7 @@ Result<void> write_settings(const VaultFolder& folder, const VaultSettings& sett
   if (settings.receipt_key) json["receipt_key"] = base::to_hex(*settings.receipt_key);
   json["key_slots"] = nlohmann::json::array();
   for (const Bytes& slot : settings.key_slots) json["key_slots"].push_back(base::to_hex(slot));
+  for (const Bytes& slot : settings.removing_slots) json["removing_slots"].push_back(base::to_hex(slot));
   for (const Bytes& slot : settings.own_slots) json["own_slots"].push_back(base::to_hex(slot));
   if (!settings.mountpoint.empty()) json["mountpoint"] = settings.mountpoint;
   const std::string text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";

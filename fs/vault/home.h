@@ -39,7 +39,9 @@ struct VaultSettings {
   std::string client_name;
   std::string key_file;          ///< Absolute; empty where a passphrase opens the vault.
   std::vector<Bytes> key_slots;  ///< All that were seen on the server and not removed here: a mount works offline.
-  std::string mountpoint;        ///< Of the last mount.
+  /// Of these, those that this machine was removing from the server, until it knows that they are gone there.
+  std::vector<Bytes> removing_slots;
+  std::string mountpoint;                        ///< Of the last mount.
   std::optional<crypto::PublicKey> receipt_key;  ///< Of the server, as first seen.
   std::vector<Bytes> own_slots;  ///< While enrolling: those that this machine put, or was about to put, on the server.
 };

@@ -1,5 +1,6 @@
 #include "fs/vault/key_slots.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -25,31 +26,46 @@ std::string kind_text(ByteView slot) {
 
 /// A vault whose slots can be changed: the server, and the key once open() was called.
 struct Keyring {
-  explicit Keyring(const VaultFolder& folder, const VaultSettings& of) : settings(of), server(folder, settings) {}
+  explicit Keyring(const VaultFolder& in, const VaultSettings& of) : folder(in), settings(of), server(in, settings) {}
 
   Result<void> reach() {
     COFFER_DO(server.wait_online());
     COFFER_TRY(slots, server.key_slots());
-    return {};
+    if (!settle_removals(settings.key_slots, settings.removing_slots, slot_bytes())) return {};
+    return write_settings(folder, settings);
+  }
+  std::vector<Bytes> slot_bytes() const {
+    std::vector<Bytes> bytes;
+    for (const rpc::KeySlot& slot : slots) bytes.push_back(slot.slot);
+    return bytes;
   }
   Result<keys::VaultKey> open(const KeySource& source) {
     COFFER_DO(reach());
-    std::vector<Bytes> bytes;
-    for (const rpc::KeySlot& slot : slots) bytes.push_back(slot.slot);
-    return open_slots(joined_slots(settings.key_slots, bytes), settings.id, source);
+    return open_slots(joined_slots(settings.key_slots, slot_bytes()), settings.id, source);
   }
 
+  const VaultFolder& folder;
   VaultSettings settings;
   ServerCall server;
   std::vector<rpc::KeySlot> slots;
 };
 
-// On the server and here: what was removed elsewhere stays known here, where a server cannot take it away.
-Result<void> remove(Keyring& ring, const VaultFolder& folder, const rpc::KeySlot& slot) {
-  COFFER_DO(ring.server.remove_key_slot(slot.number));
-  COFFER_TRY(VaultSettings settings, read_settings(folder));
-  if (std::erase(settings.key_slots, slot.slot) == 0) return {};
-  return write_settings(folder, settings);
+// On the server and here: what was removed elsewhere stays known here, where a server cannot take it away. That it is
+// to go is noted first: whatever cuts this off, the next use of the keys sees what the server still has.
+Result<void> remove(Keyring& ring, const rpc::KeySlot& slot) {
+  COFFER_TRY(VaultSettings settings, read_settings(ring.folder));
+  if (std::ranges::find(settings.key_slots, slot.slot) == settings.key_slots.end())
+    return ring.server.remove_key_slot(slot.number);
+  settings.removing_slots.push_back(slot.slot);
+  COFFER_DO(write_settings(ring.folder, settings));
+  const Result<void> removed = ring.server.remove_key_slot(slot.number);
+  // Without an answer nobody knows yet.
+  if (!removed && removed.error().fault != Fault::refused) return removed;
+  COFFER_TRY(settings, read_settings(ring.folder));
+  if (removed || removed.error().code == ENOENT) std::erase(settings.key_slots, slot.slot);
+  std::erase(settings.removing_slots, slot.slot);
+  COFFER_DO(write_settings(ring.folder, settings));
+  return removed;
 }
 
 // Where the answer was lost, the server may have stored it all the same.
@@ -100,7 +116,7 @@ Result<void> remove_slot(const VaultFolder& folder, std::uint64_t number) {
   Keyring ring(folder, settings);
   COFFER_DO(ring.reach());
   for (const rpc::KeySlot& slot : ring.slots) {
-    if (slot.number == number) return remove(ring, folder, slot);
+    if (slot.number == number) return remove(ring, slot);
   }
   return Error{Fault::refused, ENOENT,
                "the vault has no key slot " + std::to_string(number) + ": `coffer key list` shows those it has"};
@@ -119,7 +135,7 @@ Result<std::vector<std::uint64_t>> renew_recovery_key(
   std::vector<std::uint64_t> left;
   for (const rpc::KeySlot& slot : ring.slots) {
     if (kind_text(slot.slot) != "recovery key") continue;
-    const Result<void> removed = remove(ring, folder, slot);
+    const Result<void> removed = remove(ring, slot);
     if (!removed && removed.error().code != ENOENT) left.push_back(slot.number);
   }
   return left;

@@ -85,6 +85,15 @@ std::vector<Bytes> joined_slots(const std::vector<Bytes>& known, std::span<const
   return slots;
 }
 
+bool settle_removals(std::vector<Bytes>& known, std::vector<Bytes>& removing, std::span<const Bytes> from_server) {
+  if (removing.empty()) return false;
+  for (const Bytes& slot : removing) {
+    if (std::ranges::find(from_server, slot) == from_server.end()) std::erase(known, slot);
+  }
+  removing.clear();
+  return true;
+}
+
 Result<keys::VaultKey> open_slots(std::span<const Bytes> slots, const object::VaultId& vault, const KeySource& source) {
   if (slots.empty()) return wrong("the vault has no key slot: enrol this machine again");
   if (source.recovery_key || !source.recovery_key_file.empty()) {

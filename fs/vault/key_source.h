@@ -38,6 +38,11 @@ Result<crypto::Secret> read_passphrase_file(const std::string& path);
 std::vector<Bytes> joined_slots(const std::vector<Bytes>& known, std::span<const Bytes> from_server);
 inline constexpr std::size_t kKnownSlotsMax = 2 * object::kKeySlotsMax;
 
+/// What a removal that was cut off left behind, once the server has told which slots it has: of `removing`, those that
+/// it has no more go from `known` too, and the rest was not removed. No other slot goes, whatever the server shows.
+/// True where there was anything to settle.
+bool settle_removals(std::vector<Bytes>& known, std::vector<Bytes>& removing, std::span<const Bytes> from_server);
+
 /// Opens the first of `slots` that the source fits. Fault::refused with a sentence that says what to give instead.
 /// Takes about half a second for each passphrase slot.
 Result<keys::VaultKey> open_slots(std::span<const Bytes> slots, const object::VaultId& vault, const KeySource& source);

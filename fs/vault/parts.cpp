@@ -135,6 +135,7 @@ Result<keys::VaultKey> Vault::Parts::open_key(const KeySource& key_source) {
     if (!slots) log::warn("key_slots_not_fetched", {{"why", slots.error().what}});
     if (slots) {
       for (rpc::KeySlot& slot : *slots) fresh.push_back(std::move(slot.slot));
+      settle_removals(settings.key_slots, settings.removing_slots, fresh);
     }
     settings.key_slots = joined_slots(settings.key_slots, fresh);
   }

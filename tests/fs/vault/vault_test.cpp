@@ -23,6 +23,7 @@
 #include "common/object/commit.h"
 #include "common/os/clock.h"
 #include "fs/vault/enrollment.h"
+#include "fs/vault/key_slots.h"
 #include "tests/testing/eventually.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/stage.h"
@@ -33,6 +34,8 @@ namespace {
 
 /// Syncs of files whose path holds this fail with EIO; none where it is null.
 std::atomic<const char*> syncs_that_fail = nullptr;
+/// So many of them succeed before.
+std::atomic<int> syncs_to_pass = 0;
 
 int sync_or_fail(int fd, long call) {
   const char* const part = syncs_that_fail;
@@ -42,6 +45,7 @@ int sync_or_fail(int fd, long call) {
   if (!is_known || std::string_view(path.data()).find(part) == std::string_view::npos) {
     return static_cast<int>(::syscall(call, fd));
   }
+  if (syncs_to_pass > 0 && syncs_to_pass-- > 0) return static_cast<int>(::syscall(call, fd));
   errno = EIO;
   return -1;
 }
@@ -646,6 +650,32 @@ TEST_F(VaultTest, OpensWithTheKeySlotsThatItKnowsWhateverTheServerShows) {
       ASSERT_TRUE(vault) << vault.error().what;
     }
     EXPECT_EQ(read_settings(enrolled->folder)->key_slots, enrolled->settings.key_slots);
+  }
+}
+
+// Claim: wherever the removal of a key slot is cut off, the slot is known here as long as the server has it, and no
+// longer than until the next use of the keys.
+TEST_F(VaultTest, KnowsAKeySlotAsLongAsTheServerHasItWhereverItsRemovalIsCutOff) {
+  const auto enrolled = enroll("first");
+  ASSERT_TRUE(enrolled) << enrolled.error().what;
+  for (const int writes : {0, 1}) {
+    SCOPED_TRACE(writes);
+    const std::string other = stage_.folder() + "/other" + std::to_string(writes);
+    const auto number = add_key_file(enrolled->folder, key(), other);
+    ASSERT_TRUE(number) << number.error().what;
+    { ASSERT_TRUE(open(enrolled->folder)); }
+    const std::size_t known = read_settings(enrolled->folder)->key_slots.size();
+    syncs_to_pass = writes;
+    syncs_that_fail = "/vault.json";
+    const auto removed = remove_slot(enrolled->folder, *number);
+    syncs_that_fail = nullptr;
+    syncs_to_pass = 0;
+    EXPECT_FALSE(removed);
+    EXPECT_EQ(read_settings(enrolled->folder)->key_slots.size(), known);
+    const auto listed = list_slots(enrolled->folder);
+    ASSERT_TRUE(listed) << listed.error().what;
+    EXPECT_EQ(listed->size(), writes == 0 ? known : known - 1) << "first noted here, then removed there";
+    EXPECT_EQ(read_settings(enrolled->folder)->key_slots.size(), listed->size());
   }
 }
 
