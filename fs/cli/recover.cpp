@@ -4,9 +4,11 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "common/crypto/fingerprint.h"
 #include "fs/cli/command.h"
 #include "fs/cli/terminal.h"
 #include "fs/vault/log_watch.h"
+#include "fs/vault/receipt_key.h"
 #include "fs/vault/recovery.h"
 #include "fs/vault/vault.h"
 
@@ -19,6 +21,8 @@ using nlohmann::json;
 struct RecoverOptions {
   vault::RecoveryRequest request;
   bool take_server = false;
+  bool accept_receipt_key = false;
+  std::string fingerprint;
   bool json = false;
   KeyOptions key;
 };
@@ -62,12 +66,41 @@ void print_ways(const vault::RecoveryReport& report) {
                "machine takes the server's older state for the true one.\n";
 }
 
+/// The key that this machine holds to is changed only by a fingerprint that the user brings: from the server itself it
+/// would prove nothing.
+Result<int> accept_receipt_key(const RecoverOptions& options, const vault::VaultFolder& folder) {
+  COFFER_TRY(const vault::ReceiptKeys keys, vault::ask_receipt_keys(folder));
+  const std::string shown = crypto::fingerprint_of(keys.shown);
+  std::cout << "Receipt key that this machine holds to: "
+            << (keys.held_to ? crypto::fingerprint_of(*keys.held_to) : "none yet") << "\n"
+            << "Receipt key that the server shows now:  " << shown << "\n";
+  if (!keys.differ() && options.fingerprint.empty()) {
+    std::cout << "Nothing is to be accepted.\n";
+    return kDone;
+  }
+  if (options.fingerprint.empty()) {
+    std::cout
+        << "Nothing was changed. Ask whoever runs the server, on another way than through it, whether its key was "
+           "changed and which one it has: `cofferd check` there shows the fingerprint. If it is the one above: "
+           "`coffer recover --accept-receipt-key --fingerprint F`\n";
+    return kCorrupt;
+  }
+  COFFER_DO(vault::accept_receipt_key(folder, options.fingerprint));
+  std::cout << "This machine holds to the key with the fingerprint " << shown << " from now on.\n";
+  return kDone;
+}
+
 Result<int> recover(const RecoverOptions& options, const CommandLine& line) {
   if (options.take_server && options.request.send_again)
     return usage("--send-again and --take-server exclude each other");
   if (options.request.give_up_lost && !options.request.send_again)
     return usage("--give-up-lost goes with --send-again");
+  if (options.accept_receipt_key && (options.take_server || options.request.send_again))
+    return usage("--accept-receipt-key goes alone");
+  if (!options.fingerprint.empty() && !options.accept_receipt_key)
+    return usage("--fingerprint goes with --accept-receipt-key");
   COFFER_TRY(const vault::VaultFolder folder, line.folder());
+  if (options.accept_receipt_key) return accept_receipt_key(options, folder);
   COFFER_TRY(const vault::VaultSettings settings, vault::read_settings(folder));
   if (options.take_server) {
     COFFER_DO(vault::clear_unmounted(folder, true, true));
@@ -104,6 +137,10 @@ void add_recover(CLI::App& app, CommandLine& line) {
   command->add_flag("--give-up-lost", options->request.give_up_lost,
                     "With --send-again: files whose content is lost become the server's version, or go");
   command->add_flag("--take-server", options->take_server, "Give up what is newer here, and take the server's state");
+  command->add_flag("--accept-receipt-key", options->accept_receipt_key,
+                    "Where the server signs with another key than before: shows both; with --fingerprint takes it");
+  command->add_option("--fingerprint", options->fingerprint,
+                      "With --accept-receipt-key: that of the new key, from whoever runs the server (`cofferd check`)");
   command->add_flag("--json", options->json, "For programs");
   options->key.add_to(*command);
   command->callback([options, &line] { line.action = [options, &line] { return recover(*options, line); }; });

@@ -35,8 +35,8 @@ using Deadline = std::chrono::steady_clock::time_point;
 /// What is said of a server that signs with another key than it did; once it did, until the next mount.
 inline constexpr std::string_view kOtherReceiptKey =
     "the server signs its receipts with another key than when this machine first saw it: what it says is stored may be "
-    "another server's word. Ask who runs it; where the key was changed on purpose, unmount, take the line receipt_key "
-    "out of vault.json in the vault's folder, and mount again";
+    "another server's word. Ask who runs it; where the key was changed on purpose, unmount, and run `coffer recover "
+    "--accept-receipt-key`";
 
 /// All must outlive the Uploader.
 struct Parts {

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "common/base/text.h"
+#include "common/crypto/fingerprint.h"
 #include "common/db/integrity.h"
 #include "common/os/clock.h"
 #include "common/os/disk.h"
@@ -112,6 +113,7 @@ Result<int> check(const CheckOptions& options) {
     vaults = std::vector<accounts::Vault>();
   }
   if (options.rebuild_index) COFFER_DO(rebuild(folder, *vaults));
+  const std::string fingerprint = key ? crypto::fingerprint_of(key->public_key()) : "";
   // Without the key no receipt holds: everything else is compared all the same.
   const crypto::PublicKey receipt_key = key ? key->public_key() : crypto::PublicKey{};
 
@@ -127,10 +129,15 @@ Result<int> check(const CheckOptions& options) {
     }
   }
   if (options.json) {
-    const json all{{"well", well}, {"read_data", options.read_data}, {"damage", damage}, {"vaults", std::move(list)}};
+    const json all{{"well", well},
+                   {"read_data", options.read_data},
+                   {"damage", damage},
+                   {"receipt_key", fingerprint},
+                   {"vaults", std::move(list)}};
     std::cout << all.dump(2, ' ', false, json::error_handler_t::replace) << "\n";
   } else {
     for (const std::string& sentence : damage) std::cout << sentence << "\n";
+    if (key) std::cout << "Receipts are signed by the key with the fingerprint " << fingerprint << "\n";
     if (vaults->empty() && well) std::cout << "No vaults yet.\n";
   }
   return well ? kExitDone : kExitCorrupt;

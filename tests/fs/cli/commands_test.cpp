@@ -127,6 +127,29 @@ TEST_F(Commands, AddListAndRemoveKeys) {
   EXPECT_EQ(client_.coffer({"ls", "--passphrase-file", phrase}).exit_code, 0);
 }
 
+// Claim: the keys are shown, and the new one is taken only with the fingerprint that the server's owner sees.
+TEST_F(Commands, TakeAnotherReceiptKeyOnlyByItsFingerprint) {
+  EXPECT_EQ(client_.coffer({"recover", "--accept-receipt-key"}).exit_code, 0) << "it is the old one";
+  stage_.stop_server();
+  std::ofstream(stage_.server_dir() + "/receipt.key") << std::string(64, 'a') << "\n";
+  stage_.start_server();
+  const Finished shown = client_.coffer({"recover", "--accept-receipt-key"});
+  EXPECT_EQ(shown.exit_code, 4) << shown.err;
+  EXPECT_THAT(shown.out, HasSubstr("Nothing was changed"));
+  const std::string check = stage_.cofferd({"check"}).out;
+  const std::size_t at = check.find("fingerprint ");
+  ASSERT_NE(at, std::string::npos) << check;
+  const std::string fingerprint = check.substr(at + 12, 64);
+  EXPECT_THAT(shown.out, HasSubstr(fingerprint));
+  const Finished wrong = client_.coffer({"recover", "--accept-receipt-key", "--fingerprint", std::string(64, '0')});
+  EXPECT_EQ(wrong.exit_code, 1);
+  EXPECT_THAT(wrong.err, HasSubstr("cofferd check"));
+  EXPECT_EQ(client_.coffer({"recover", "--fingerprint", fingerprint}).exit_code, 2);
+  EXPECT_EQ(client_.coffer({"recover", "--accept-receipt-key"}).exit_code, 4);
+  EXPECT_EQ(client_.coffer({"recover", "--accept-receipt-key", "--fingerprint", fingerprint}).exit_code, 0);
+  EXPECT_EQ(client_.coffer({"recover", "--accept-receipt-key"}).exit_code, 0);
+}
+
 TEST_F(Commands, DiagnoseTheMachine) {
   const Finished doctor = client_.coffer({"doctor"});
   EXPECT_THAT(doctor.out, HasSubstr("answers and knows this client"));

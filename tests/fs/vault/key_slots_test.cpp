@@ -1,4 +1,4 @@
-// Removing a key slot, cut off at any point.
+// Removing a key slot, cut off at any point; and taking another receipt key.
 #include "fs/vault/key_slots.h"
 
 #include <gmock/gmock.h>
@@ -6,8 +6,11 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 
+#include "common/crypto/fingerprint.h"
 #include "fs/vault/enrollment.h"
+#include "fs/vault/receipt_key.h"
 #include "fs/vault/server_call.h"
 #include "fs/vault/vault.h"
 #include "tests/testing/stage.h"
@@ -16,6 +19,7 @@ namespace coffer::vault {
 namespace {
 
 using ::testing::Contains;
+using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
@@ -100,6 +104,39 @@ TEST_F(EnrolledVault, ForgetsASlotThatItRemoves) {
   EXPECT_THAT(settings().key_slots, Not(Contains(slot.slot)));
   EXPECT_THAT(settings().removing_slots, IsEmpty());
   EXPECT_EQ(on_server().size(), 2u);
+}
+
+// Claim: nothing but the fingerprint of the server's new receipt key, told by the user, makes a machine hold to it.
+TEST_F(EnrolledVault, TakesAnotherReceiptKeyByItsFingerprintAlone) {
+  const auto held_to = settings().receipt_key;
+  ASSERT_TRUE(held_to);
+  EXPECT_FALSE(ask_receipt_keys(folder_)->differ());
+  stage_.stop_server();
+  std::ofstream(stage_.server_dir() + "/receipt.key") << std::string(64, 'a') << "\n";
+  stage_.start_server();
+  const auto keys = ask_receipt_keys(folder_);
+  ASSERT_TRUE(keys) << keys.error().what;
+  EXPECT_TRUE(keys->differ());
+  EXPECT_EQ(keys->held_to, held_to);
+
+  EXPECT_TRUE(mount_once());
+  for (const std::string& wrong : {std::string(), crypto::fingerprint_of(*held_to), std::string(64, '0')}) {
+    EXPECT_EQ(accept_receipt_key(folder_, wrong).error().code, EACCES);
+  }
+  EXPECT_EQ(settings().receipt_key, held_to);
+  const std::string fingerprint = crypto::fingerprint_of(keys->shown);
+  EXPECT_THAT(stage_.cofferd({"check"}).out, HasSubstr(fingerprint)) << "where its owner finds it";
+  const auto problems = [&] {
+    const auto vault = Vault::open(folder_, {}, key_);
+    EXPECT_TRUE(vault);
+    const Result<void> busy = accept_receipt_key(folder_, fingerprint);
+    EXPECT_EQ(busy ? 0 : busy.error().code, EBUSY) << "it is in use";
+    return (*vault)->status().problems;
+  };
+  EXPECT_THAT(problems(), Contains(HasSubstr("--accept-receipt-key")));
+  ASSERT_TRUE(accept_receipt_key(folder_, fingerprint));
+  EXPECT_EQ(settings().receipt_key, keys->shown);
+  EXPECT_THAT(problems(), IsEmpty());
 }
 
 }  // namespace
