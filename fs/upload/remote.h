@@ -16,6 +16,8 @@ class Remote {
   virtual ~Remote() = default;
 
   virtual bool online() const = 0;
+  /// Somebody waits for what is sent, or one fewer does; counted. A link that is down is tried sooner then.
+  virtual void somebody_waits(bool begins) = 0;
   virtual void have(std::vector<object::ChunkId> ids, rpc::Deadline deadline,
                     rpc::Done<std::vector<rpc::HaveState>> done) = 0;
   /// From `offset` on, which have() told.
@@ -30,6 +32,7 @@ class RpcRemote : public Remote {
   explicit RpcRemote(rpc::Client& client) : client_(client) {}
 
   bool online() const override { return client_.link() == rpc::Link::online; }
+  void somebody_waits(bool begins) override { client_.somebody_waits(begins); }
   void have(std::vector<object::ChunkId> ids, rpc::Deadline deadline,
             rpc::Done<std::vector<rpc::HaveState>> done) override {
     client_.have(std::move(ids), deadline, std::move(done));

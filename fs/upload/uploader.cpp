@@ -15,11 +15,13 @@ class Uploader::Threads {
   Threads(const Parts& parts, Hooks hooks_given, std::shared_ptr<State> state)
       : hooks(std::move(hooks_given)),
         tree(parts.tree),
+        remote(parts.remote),
         chunks(parts, state, hooks.chunk_failed),
         commits(parts, state, hooks.lease_doubted) {}
 
   Hooks hooks;
   meta::Tree& tree;
+  Remote& remote;
   ChunkLoop chunks;
   CommitLoop commits;
   std::thread chunk_thread, commit_thread;
@@ -119,7 +121,9 @@ Result<void> Uploader::wait_until(const std::function<Result<bool>()>& holds, De
     state.reordered = state.chunks_wanted = state.commit_wanted = true;
     state.notify_all();
   }
+  threads_->remote.somebody_waits(true);
   const Result<void> result = wait_for_commits(holds, deadline, stop);
+  threads_->remote.somebody_waits(false);
   const MutexLock lock(state.mutex);
   --state.waiters;
   return result;

@@ -76,6 +76,7 @@ std::string Client::why() const { return core_->why(); }
 void Client::on_link_change(std::function<void(Link)> callback) { core_->on_link_change(std::move(callback)); }
 std::optional<ServerFacts> Client::facts() const { return core_->facts(); }
 Result<void> Client::wait_online(Deadline deadline) { return core_->wait_online(deadline); }
+void Client::somebody_waits(bool begins) { core_->somebody_waits(begins); }
 void Client::reload_identity() { core_->reload_identity(); }
 std::uint64_t Client::bytes_sent() const { return core_->bytes_sent(); }
 std::uint64_t Client::bytes_received() const { return core_->bytes_received(); }

@@ -48,7 +48,8 @@ struct ClientOptions {
   std::string program;  ///< "coffer 0.1.0", for the server's log.
   Keepalive keepalive{};
   std::chrono::milliseconds retry_min{100};
-  std::chrono::milliseconds retry_max{10'000};  ///< Also between attempts while refused.
+  std::chrono::milliseconds retry_max{10'000};    ///< Also between attempts while refused.
+  std::chrono::milliseconds waited_retry{1'000};  ///< The most between the starts of two attempts while somebody waits.
 };
 
 /// refused: the server does not accept our certificate (revoked, expired, unknown CA) or we not its.
@@ -88,6 +89,9 @@ class Client {
   std::optional<ServerFacts> facts() const;  ///< From the last hello.
   /// Blocks. Fault::offline at the deadline, Fault::refused at once where refused, both with why() in `what`.
   Result<void> wait_online(Deadline deadline);
+  /// Somebody waits for the server from now on, or one fewer does; counted. While anyone does, pauses between attempts
+  /// are at most `waited_retry` long, one that is under way too; but those while refused.
+  void somebody_waits(bool begins);
 
   void have(std::vector<object::ChunkId> ids, Deadline deadline, Done<std::vector<HaveState>> done);
   /// Sends the bytes from `offset` on, which have() told, or from where the server says that it goes on.

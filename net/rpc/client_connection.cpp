@@ -52,6 +52,7 @@ awaitable<void> ClientConnection::run() {
       continue;
     }
     dials_again_ = false;
+    const auto begun = steady_clock::now();
     const Error why = co_await attempt();
     has_failed_ = !is_online_;
     if (is_online_ && (has_answered_ || steady_clock::now() - online_since_ >= kWorkedTime)) backoff_.reset();
@@ -61,13 +62,19 @@ awaitable<void> ClientConnection::run() {
     core_.give_back(take_unanswered());
     core_.pump();
     if (dials_again_ || core_.is_stopping()) continue;
-    co_await pause(why.fault == Fault::refused ? core_.options().retry_max : backoff_.next());
+    const bool is_refused = why.fault == Fault::refused;
+    const auto until = steady_clock::now() + (is_refused ? core_.options().retry_max : backoff_.next());
+    co_await pause(until, is_refused ? until : std::min(until, begun + core_.options().waited_retry));
   }
 }
 
-awaitable<void> ClientConnection::pause(std::chrono::milliseconds delay) {
-  const auto until = steady_clock::now() + delay;
-  while (steady_clock::now() < until && !core_.is_stopping() && !dials_again_) co_await wake_.wait(until);
+/// Both end the pause; the second one only while somebody waits.
+awaitable<void> ClientConnection::pause(Event::Time until, Event::Time until_if_waited_for) {
+  while (!core_.is_stopping() && !dials_again_) {
+    const auto end = core_.is_waited_for() ? until_if_waited_for : until;
+    if (steady_clock::now() >= end) co_return;
+    co_await wake_.wait(end);
+  }
 }
 
 awaitable<Error> ClientConnection::attempt() {

@@ -37,6 +37,8 @@ class ClientConnection {
   std::uint64_t in_flight_bytes() const { return in_flight_bytes_; }
 
   void want();
+  /// Somebody waits for the server: a pause may be over.
+  void look_again() { wake_.notify(); }
   /// Ends the connection or the attempt; `again` dials without a pause.
   void break_off(bool again);
 
@@ -47,7 +49,7 @@ class ClientConnection {
   boost::asio::awaitable<Error> receive_answers();
   boost::asio::awaitable<Result<void>> receive_answer(wire::Head head, CallPtr call);
   boost::asio::awaitable<void> keep_alive();
-  boost::asio::awaitable<void> pause(std::chrono::milliseconds delay);
+  boost::asio::awaitable<void> pause(Event::Time until, Event::Time until_if_waited_for);
   CallPtr remove(std::uint64_t number);
   std::vector<CallPtr> take_unanswered();
   void send(const CallPtr& call);

@@ -342,6 +342,16 @@ void ClientCore::reload_identity() {
   });
 }
 
+void ClientCore::somebody_waits(bool begins) {
+  if (!begins) {
+    --waiting_;
+  } else if (waiting_++ == 0) {
+    asio::post(io_, [this] {
+      for (const auto& connection : connections_) connection->look_again();
+    });
+  }
+}
+
 Link ClientCore::link() const {
   const MutexLock lock(mutex_);
   return link_;

@@ -29,6 +29,7 @@ class ClientCore {
   void stop();
   void submit(Call call);
   void reload_identity();
+  void somebody_waits(bool begins);
   void on_link_change(std::function<void(Link)> callback) { link_changed_ = std::move(callback); }
   Link link() const;
   std::string why() const;
@@ -44,6 +45,7 @@ class ClientCore {
   const ClientOptions& options() const { return options_; }
   os::Random& random() { return random_; }
   bool is_stopping() const { return is_stopping_; }
+  bool is_waited_for() const { return waiting_ > 0; }
   std::uint64_t next_number() { return ++last_number_; }
   void count(std::uint64_t sent, std::uint64_t received);
   void control_is_online(ServerFacts facts);
@@ -79,6 +81,7 @@ class ClientCore {
   std::atomic<std::uint64_t> bytes_received_ = 0;
   std::atomic<std::uint64_t> chunk_bytes_sent_ = 0;
   std::atomic<std::uint64_t> chunk_bytes_sent_again_ = 0;
+  std::atomic<unsigned> waiting_ = 0;  ///< Who waits for the server.
 
   // Of the network thread.
   boost::asio::io_context io_{1};

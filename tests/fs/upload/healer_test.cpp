@@ -22,6 +22,7 @@ using testing::eventually;
 class Receiver : public Remote {
  public:
   bool online() const override { return true; }
+  void somebody_waits(bool) override {}
   void have(std::vector<object::ChunkId>, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>>) override {}
   void append_commit(Bytes, rpc::Deadline, rpc::Done<object::Receipt>) override {}
   void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes>, std::uint64_t, rpc::Deadline,

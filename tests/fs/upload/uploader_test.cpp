@@ -5,10 +5,12 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <deque>
 #include <map>
 #include <set>
+#include <thread>
 
 #include "common/base/mutex.h"
 #include "common/object/commit.h"
@@ -33,6 +35,7 @@ class FakeServer : public Remote {
     const MutexLock lock(mutex_);
     return online_;
   }
+  void somebody_waits(bool begins) override { waiting_ += begins ? 1 : -1; }
   void have(std::vector<object::ChunkId> ids, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>> done) override {
     std::vector<rpc::HaveState> states;
     {
@@ -126,12 +129,14 @@ class FakeServer : public Remote {
     const MutexLock lock(mutex_);
     return commits_.empty() ? Bytes() : commits_.front();
   }
+  int waiting() const { return waiting_; }
   bool commit_before_chunk() const {
     const MutexLock lock(mutex_);
     return commit_before_chunk_;
   }
 
  private:
+  std::atomic<int> waiting_{0};
   mutable Mutex mutex_;
   bool online_ GUARDED_BY(mutex_) = true;
   bool lose_answers_ GUARDED_BY(mutex_) = false;
@@ -325,6 +330,23 @@ TEST_F(UploaderTest, GivesUpWaitingAtTheDeadlineAndKeepsWhatIsOwed) {
   EXPECT_EQ(waited.error().fault, Fault::offline);
   EXPECT_EQ(waited.error().code, ETIMEDOUT);
   EXPECT_EQ(tree_->owed()->chunks, 1);
+}
+
+// Claim: whoever waits for a commit, of one file or of all, has the link tried sooner, and only for as long as he
+// waits.
+TEST_F(UploaderTest, HasTheLinkTriedSoonerWhileSomebodyWaits) {
+  server_.set_online(false);
+  start();
+  const File file = add_file("file", 1);
+  EXPECT_EQ(server_.waiting(), 0);
+  std::stop_source stop;
+  {
+    const std::jthread one([&] { (void)uploader_->wait_committed(file.inode, in(60s), stop.get_token()); });
+    const std::jthread all([&] { (void)uploader_->wait_all_committed(in(60s), stop.get_token()); });
+    EXPECT_TRUE(testing::eventually([&] { return server_.waiting() == 2; }));
+    stop.request_stop();
+  }
+  EXPECT_EQ(server_.waiting(), 0);
 }
 
 TEST_F(UploaderTest, EndsAWaitWhoseCallerWasInterrupted) {

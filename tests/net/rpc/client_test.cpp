@@ -1,8 +1,11 @@
 // Client and Server, end to end over TLS on loopback.
 #include <gmock/gmock.h>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
 #include <fstream>
+#include <vector>
 
 #include "tests/net/rpc/loopback.h"
 #include "tests/testing/eventually.h"
@@ -299,6 +302,40 @@ TEST_F(ClientAndServer, GoOnWhenTheServerComesBack) {
   EXPECT_TRUE(eventually([&] { return stored == 10; }));
   EXPECT_EQ(failed, 0);
   EXPECT_EQ(client->link(), Link::online);
+}
+
+// Claim: a client whose pause between attempts has grown long goes online soon after somebody begins to wait, and while
+// he waits it tries about once a second: no less, and no more.
+TEST_F(ClientAndServer, MeetSoonWhereSomebodyWaits) {
+  ClientOptions options = client_options(loopback, identity, handler.vault);
+  options.retry_min = options.retry_max = 1min;
+  loopback.stop();
+  start_client(options);
+  ASSERT_TRUE(eventually([&] { return client->link() == Link::offline; }));
+  loopback.start();
+  const auto begun = std::chrono::steady_clock::now();
+  client->somebody_waits(true);
+  EXPECT_TRUE(eventually([&] { return client->link() == Link::online; }, 5s));
+  client->somebody_waits(false);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, 5s);
+}
+
+TEST_F(ClientAndServer, AreNotTriedMoreThanOnceASecondByWhoeverWaits) {
+  boost::asio::io_context io;
+  boost::asio::ip::tcp::acceptor silent(io, {boost::asio::ip::make_address("127.0.0.1"), 0});
+  ClientOptions options = client_options(loopback, identity, handler.vault);
+  options.server.port = silent.local_endpoint().port();
+  options.retry_min = options.retry_max = 1min;
+  start_client(options);
+  client->somebody_waits(true);
+  std::vector<std::chrono::steady_clock::time_point> tries;
+  for (int i = 0; i < 3; ++i) {
+    silent.accept().close();  // No handshake: the attempt has failed.
+    tries.push_back(std::chrono::steady_clock::now());
+  }
+  EXPECT_GT(tries[2] - tries[0], 1800ms);
+  EXPECT_LT(tries[2] - tries[0], 10s);
+  client->somebody_waits(false);
 }
 
 TEST_F(ClientAndServer, AnswerWhatIsInFlightBeforeTheServerStops) {

@@ -72,6 +72,7 @@ class World::Server : public upload::Remote, public fetch::ChunkSource {
   void close();
 
   bool online() const override { return !is_away && !disk_.power_was_cut(); }
+  void somebody_waits(bool) override {}
   void have(std::vector<object::ChunkId> ids, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>> done) override;
   void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t, rpc::Deadline,
                  rpc::Done<rpc::PutChunkDone> done) override;
