@@ -1,6 +1,7 @@
 // `coffer`: one file for each command.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <string>
 
@@ -37,6 +38,8 @@ struct CommandLine {
 
 /// For an argument that cannot be right, whatever the vault holds.
 Error usage(std::string what);
+/// Of the option `name`: "90", "90s", "15m", "24h", "7d", at most a year; else usage().
+Result<std::chrono::seconds> parse_time(const std::string& name, const std::string& value);
 
 /// Options that say how a vault is opened.
 struct KeyOptions {

@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "common/base/text.h"
 #include "fs/cli/command.h"
 #include "fs/cli/mounted.h"
 #include "fs/cli/terminal.h"
@@ -36,6 +37,14 @@ int report(const Error& error) {
 }  // namespace
 
 Error usage(std::string what) { return {Fault::refused, kUsageCode, std::move(what)}; }
+
+Result<std::chrono::seconds> parse_time(const std::string& name, const std::string& value) {
+  constexpr std::uint64_t kTimeMax = 366ull * 24 * 3600;
+  const Result<std::uint64_t> seconds = base::parse_seconds(value);
+  if (!seconds) return usage(name + " is a time such as 30s or 5m, not '" + value + "'");
+  if (*seconds > kTimeMax) return usage(name + " must be at most a year");
+  return std::chrono::seconds(*seconds);
+}
 
 std::string absolute(const std::string& path) {
   std::error_code failure;

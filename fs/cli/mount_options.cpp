@@ -16,7 +16,7 @@ namespace coffer::cli {
 namespace {
 
 constexpr std::uint64_t kCacheBytesMin = 64u << 20;
-constexpr std::uint64_t kTimeMax = 24 * 3600;  // Seconds.
+constexpr std::chrono::hours kTimeMax{24};
 
 // Handed on to the kernel or to fusermount3.
 constexpr std::array<std::string_view, 12> kKernelOptions = {"allow_other", "allow_root", "nosuid",  "suid",
@@ -48,10 +48,9 @@ Error unknown(const std::string& option) {
 }
 
 Result<std::chrono::milliseconds> time_of(const std::string& name, const std::string& value) {
-  const Result<std::uint64_t> seconds = base::parse_seconds(value);
-  if (!seconds) return usage(name + " is a time such as 30s or 5m, not '" + value + "'");
-  if (*seconds > kTimeMax) return usage(name + " must be at most 24h");
-  return std::chrono::milliseconds(std::chrono::seconds(*seconds));
+  COFFER_TRY(const std::chrono::seconds time, parse_time(name, value));
+  if (time > kTimeMax) return usage(name + " must be at most 24h");
+  return std::chrono::milliseconds(time);
 }
 
 Result<std::uint32_t> parse_number(const std::string& name, const std::string& value, int base, std::uint32_t max) {

@@ -4,6 +4,8 @@
 #include <CLI/CLI.hpp>
 #include <iostream>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "fs/cli/command.h"
 #include "fs/cli/progress.h"
@@ -16,7 +18,7 @@ namespace {
 
 struct SyncOptions {
   std::string mountpoint;
-  unsigned timeout_s = 0;
+  std::optional<std::string> timeout;  ///< None: as long as it takes.
 };
 
 Result<int> not_mounted(const vault::VaultFolder& folder) {
@@ -30,6 +32,11 @@ Result<int> not_mounted(const vault::VaultFolder& folder) {
 }
 
 Result<int> sync(const SyncOptions& options, const CommandLine& line) {
+  std::chrono::seconds timeout{0};
+  if (options.timeout) {
+    COFFER_TRY(timeout, parse_time("--timeout", *options.timeout));
+    if (timeout.count() == 0) return usage("--timeout is at least 1s; without it, sync waits as long as it takes");
+  }
   COFFER_TRY(const vault::VaultFolder folder, line.folder(options.mountpoint));
   const std::optional<vault::Holder> holder = vault::holder_of(folder);
   if (!holder || holder->mountpoint.empty()) return not_mounted(folder);
@@ -37,8 +44,7 @@ Result<int> sync(const SyncOptions& options, const CommandLine& line) {
   Result<void> synced;
   {
     UploadProgress progress;
-    synced = control.sync(std::chrono::seconds(options.timeout_s),
-                          [&](const vault::Status& status) { return progress.show(status), true; });
+    synced = control.sync(timeout, [&](const vault::Status& status) { return progress.show(status), true; });
   }
   if (!synced) {
     std::cerr << "coffer: not everything is committed: " << shown(synced.error().what, STDERR_FILENO) << "\n";
@@ -53,7 +59,7 @@ void add_sync(CLI::App& app, CommandLine& line) {
   CLI::App* const command = app.add_subcommand("sync", "Wait until everything written before is committed");
   const auto options = std::make_shared<SyncOptions>();
   command->add_option("mountpoint", options->mountpoint, "Where the vault is mounted; not needed with one vault");
-  command->add_option("--timeout", options->timeout_s, "Seconds to wait; then exit code 3");
+  command->add_option("--timeout", options->timeout, "How long to wait (30, 30s, 5m); then exit code 3");
   command->callback([options, &line] { line.action = [options, &line] { return sync(*options, line); }; });
 }
 

@@ -118,7 +118,7 @@ TEST_F(MountCommand, EndsASyncAtItsTimeoutWith3) {
   ASSERT_NO_FATAL_FAILURE(client_->mount());
   stage_->stop_server();
   write("file", "content");
-  EXPECT_EQ(client_->coffer({"sync", "--timeout", "1"}).exit_code, 3);
+  EXPECT_EQ(client_->coffer({"sync", "--timeout", "1s"}).exit_code, 3);
   stage_->start_server();
   EXPECT_EQ(client_->coffer({"sync"}).exit_code, 0);
 }

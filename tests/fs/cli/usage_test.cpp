@@ -126,6 +126,17 @@ TEST_F(Usage, TakesTheMountOptionsOfFstab) {
       1, "enroll");
 }
 
+TEST_F(Usage, TakesTheTimeoutOfSyncAsItTakesThoseOfMount) {
+  for (const char* timeout : {"2s", "5m", "90", "24h", "7d"}) {
+    expect_one_sentence(coffer({"sync", "--home", home(), "--timeout", timeout}), 1, "enroll");
+  }
+  for (const char* timeout : {"soon", "-1", "0", "0.5s", "5x", "", "9999d"}) {
+    const Finished finished = coffer({"sync", "--home", home(), "--timeout", timeout});
+    EXPECT_EQ(finished.exit_code, 2) << timeout << finished.err;
+  }
+  expect_one_sentence(coffer({"sync", "--home", home(), "--timeout", "soon"}), 2, "a time such as 30s or 5m");
+}
+
 TEST_F(Usage, SaysThatNothingIsMountedThere) {
   expect_one_sentence(coffer({"umount", "/usr", "--home", home()}), 1, "nothing is mounted at /usr");
   expect_one_sentence(coffer({"umount", "/nowhere", "--home", home()}), 1, "nothing is mounted at /nowhere");
