@@ -195,7 +195,10 @@ Result<void> FileSystem::fsync(InodeId inode, std::stop_token stop) {
   COFFER_DO(state_->tree.let_go_for(inode));
   COFFER_DO(state_->committer.seal_open_chunks());
   switch (state_->options.fsync) {
-    case FsyncMode::local: return state_->noted(state_->durability.make_power_safe());
+    case FsyncMode::local:
+      COFFER_DO(state_->noted(state_->durability.make_power_safe()));
+      if (std::optional<Error> lost = state_->durability.lost_content(inode)) return *std::move(lost);
+      return {};
     case FsyncMode::server:
       return state_->durability.wait_committed(inode, now + state_->options.fsync_timeout, std::move(stop));
   }

@@ -34,6 +34,8 @@ class Durability {
 
   /// Everything that is spooled now survives a power cut of this machine when it returns.
   virtual Result<void> make_power_safe() = 0;
+  /// Why a part of what is owed of `inode` can be read no more, on this machine or from the server; none where all can.
+  virtual std::optional<Error> lost_content(InodeId inode) = 0;
 
   /// Asked before every change. answer(EROFS) where the lease is lost or the client revoked, answer(EDQUOT) where
   /// `more_bytes` of content no longer fit the quota. Quick: from memory.

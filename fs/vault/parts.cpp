@@ -335,7 +335,7 @@ void Vault::Parts::chunk_failed(const ChunkRow& chunk, const std::optional<Error
   {
     const MutexLock guard(mutex_);
     if (error) {
-      failed_chunks_.insert_or_assign(chunk.key, FailedChunk{*error, inodes});
+      failed_chunks_.insert_or_assign(chunk.key, FailedChunk{chunk.id, *error, inodes});
     } else {
       auto resolved = failed_chunks_.extract(chunk.key);
       if (resolved.empty()) return;
@@ -447,6 +447,21 @@ Result<void> Vault::Parts::wait_all_committed(os::SteadyTime deadline, std::stop
 }
 
 Result<void> Vault::Parts::make_power_safe() { return committer->make_power_safe(); }
+
+// Of what cannot be sent, that which is not here either.
+std::optional<Error> Vault::Parts::lost_content(InodeId inode) {
+  std::vector<std::pair<object::ChunkId, Error>> failed;
+  {
+    const MutexLock guard(mutex_);
+    for (const auto& [key, chunk] : failed_chunks_) {
+      if (std::ranges::find(chunk.inodes, inode) != chunk.inodes.end()) failed.emplace_back(chunk.id, chunk.why);
+    }
+  }
+  for (auto& [id, why] : failed) {
+    if (!spool->get(id)) return std::move(why);
+  }
+  return std::nullopt;
+}
 
 Result<void> Vault::Parts::clear_spool() {
   COFFER_TRY(const meta::Owed owed, tree->owed());

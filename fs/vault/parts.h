@@ -48,6 +48,7 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   Result<void> wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) override;
   Result<void> wait_all_committed(os::SteadyTime deadline, std::stop_token stop) override;
   Result<void> make_power_safe() override;
+  std::optional<Error> lost_content(InodeId inode) override;
   Result<void> accepts(std::uint64_t more_bytes) override;
   files::Capacity capacity() override;
   DiskFailure& disk_failure() override { return disk_failure_; }
@@ -110,6 +111,7 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   std::uint64_t sent_then_ GUARDED_BY(mutex_) = 0;  // Bytes that were sent before server_state_ was asked for.
   std::string alarm_ GUARDED_BY(mutex_);
   struct FailedChunk {
+    object::ChunkId id;
     Error why;
     std::vector<InodeId> inodes;  // That use it.
   };

@@ -616,6 +616,36 @@ TEST_F(VaultTest, NamesNoLevelOfAFileWhoseOwedChunkIsGone) {
   EXPECT_EQ(*level("lost"), "spooled");
 }
 
+// Claim: with fsync=local, too, fsync(2) does not vouch for a file whose content is owed and no longer here.
+TEST_F(VaultTest, FailsALocalFsyncOfAFileWhoseOwedChunkIsGone) {
+  ASSERT_TRUE(enroll("first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  stage_.stop_server();
+  {
+    const auto vault = open(folder("first", "first"));
+    ASSERT_TRUE(vault) << vault.error().what;
+    write(**vault, "lost", random_.bytes(2'000'000));
+  }
+  std::filesystem::remove_all(folder("first", "first").spool() + "/packs");
+
+  Options options;
+  options.files.fsync = files::FsyncMode::local;
+  const auto vault = Vault::open(folder("first", "first"), options, key());
+  ASSERT_TRUE(vault) << vault.error().what;
+  files::FileSystem& files = (*vault)->file_system();
+  const auto fsync = [&](const std::string& name) { return files.fsync(files.lookup(kRootInode, name)->inode, {}); };
+  for (int i = 0; i < 3; ++i) {
+    const Result<void> lost = fsync("lost");
+    ASSERT_FALSE(lost) << i;
+    EXPECT_EQ(lost.error().code, EIO);
+  }
+  write(**vault, "whole", random_.bytes(2'000'000));
+  EXPECT_TRUE(fsync("whole"));
+  ASSERT_TRUE(files.unlink(kRootInode, "lost"));
+  write(**vault, "lost", random_.bytes(2'000'000));
+  EXPECT_TRUE(fsync("lost"));
+}
+
 TEST_F(VaultTest, ReadsFromTheServerAfterItsSpoolWasCleared) {
   ASSERT_TRUE(enroll("first"));
   const auto vault = open(folder("first", "first"));

@@ -64,6 +64,7 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   Result<void> wait_committed(InodeId inode, os::SteadyTime deadline, std::stop_token stop) override;
   Result<void> wait_all_committed(os::SteadyTime deadline, std::stop_token stop) override;
   Result<void> make_power_safe() override;
+  std::optional<Error> lost_content(InodeId) override { return std::nullopt; }
   Result<void> accepts(std::uint64_t more_bytes) override;
   files::Capacity capacity() override { return {}; }
   DiskFailure& disk_failure() override { return disk_failure_; }
