@@ -81,6 +81,22 @@ Result<Staged> decode_staging(ByteView file, ChunkKey chunk, const crypto::Secre
   return staged;
 }
 
+Result<std::uint64_t> staged_bytes(os::Disk& disk, const std::string& folder, ChunkKey chunk) {
+  const Result<Bytes> file = os::read_file(disk, folder + "/" + std::to_string(chunk.value()), kFileBytesMax);
+  if (!file && file.error().code == ENOENT) return std::uint64_t{0};
+  COFFER_DO(file);
+  Reader reader(*file);
+  std::uint64_t sum = 0;
+  if (!reader.get_bytes(kFileHeaderBytes)) return sum;
+  for (;;) {
+    const Result<std::uint32_t> offset = reader.get<std::uint32_t>();
+    const Result<std::uint32_t> plain_bytes = reader.get<std::uint32_t>();
+    if (!offset || !plain_bytes || *offset != sum || *plain_bytes > kRecordPlainBytesMax) return sum;
+    if (!reader.get_bytes(*plain_bytes + crypto::kAeadTagBytes)) return sum;  // Torn.
+    sum += *plain_bytes;
+  }
+}
+
 /// One file that this process began. A file that an earlier process began is only read: its last record may be torn.
 struct Staging::Appender {
   std::unique_ptr<os::File> file;

@@ -31,6 +31,10 @@ struct Staged {
 /// Fault::corrupt where its head is not one of ours.
 Result<Staged> decode_staging(ByteView file, ChunkKey chunk, const crypto::Secret& staging_key);
 
+/// Plain bytes in the staging file of `chunk` in `folder`, as its records say; needs no key, and checks nothing. 0
+/// where there is no such file.
+Result<std::uint64_t> staged_bytes(os::Disk& disk, const std::string& folder, ChunkKey chunk);
+
 /// Thread-safe; appends to one chunk come from one thread at a time. Keeps references to `disk` and `random`.
 class Staging {
  public:

@@ -39,6 +39,12 @@ Result<Status> status_unmounted(const VaultFolder& folder) {
   COFFER_TRY(const std::unique_ptr<meta::Tree> tree, meta::Tree::open(folder.tree(), os::real_clock(), events));
   Status status = status_of_tree(settings, *tree);
   status.folder = folder.path;
+  // The tree learns the size of a chunk that is being batched when it is sealed.
+  COFFER_TRY(const std::vector<ChunkRow> open, tree->open_chunks());
+  for (const ChunkRow& chunk : open) {
+    const Result<std::uint64_t> bytes = spool::staged_bytes(os::real_disk(), folder.staging(), chunk.key);
+    if (bytes && status.owed_chunks > 0) status.owed_bytes += *bytes;
+  }
   return status;
 }
 

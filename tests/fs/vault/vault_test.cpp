@@ -179,6 +179,36 @@ TEST_F(VaultTest, KeepsAllThatWasFlushedWhenItsProcessIsKilled) {
   EXPECT_TRUE((*vault)->status().all_committed());
 }
 
+// Claim: what a killed process left in staging files counts as owed where nobody has the vault open.
+TEST_F(VaultTest, CountsAsOwedWhatAKilledProcessWasBatching) {
+  ASSERT_TRUE(enroll("first"));
+  { ASSERT_TRUE(open(folder("first", "first"))); }
+  stage_.stop_server();
+  const std::array<Bytes, 2> contents{random_.bytes(5000), random_.bytes(5000)};
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    auto vault = open(folder("first", "first"));
+    if (!vault) ::_exit(1);
+    write(**vault, "a", contents[0]);
+    write(**vault, "b", contents[1]);
+    (void)!::write(ends[1], "x", 1);
+    ::pause();
+  }
+  char said = 0;
+  ::close(ends[1]);
+  ASSERT_EQ(::read(ends[0], &said, 1), 1);
+  ::close(ends[0]);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+
+  const Result<Status> status = status_unmounted(folder("first", "first"));
+  ASSERT_TRUE(status) << status.error().what;
+  EXPECT_GE(status->owed_bytes, 10'000u);
+  EXPECT_LT(status->owed_bytes, 12'000u);
+}
+
 TEST_F(VaultTest, OpensOfflineOnceItHasATreeAndGoesOnWhenTheServerIsBack) {
   ASSERT_TRUE(enroll("first"));
   { ASSERT_TRUE(open(folder("first", "first"))); }
