@@ -13,6 +13,7 @@
 #include "common/base/mutex.h"
 #include "common/crypto/hash.h"
 #include "common/pack/pack_store.h"
+#include "fs/spool/disk_room.h"
 
 namespace coffer::spool {
 namespace {
@@ -63,19 +64,20 @@ struct Spool::State {
 
   State(os::Disk& its_disk, std::string its_folder, const SpoolOptions& its_options,
         std::unique_ptr<pack::PackStore> its_packs)
-      : disk(its_disk), folder(std::move(its_folder)), options(its_options), packs(std::move(its_packs)) {}
+      : disk_room(its_disk, std::move(its_folder)), options(its_options), packs(std::move(its_packs)) {}
 
-  os::Disk& disk;
-  const std::string folder;
+  DiskRoom disk_room;
   const SpoolOptions options;
   const std::unique_ptr<pack::PackStore> packs;
 
   mutable Mutex mutex;
   Condition room;
+  std::uint64_t room_changes GUARDED_BY(mutex) = 0;  // How often `room` was told.
   std::unordered_map<object::ChunkId, Entry> entries GUARDED_BY(mutex);
-  Order last_used GUARDED_BY(mutex);               // Latest first.
-  std::uint64_t used GUARDED_BY(mutex) = 0;        // Of all entries but those that leave.
-  std::uint64_t owed GUARDED_BY(mutex) = 0;        // Of those that are owed.
+  Order last_used GUARDED_BY(mutex);         // Latest first.
+  std::uint64_t used GUARDED_BY(mutex) = 0;  // Of all entries but those that leave.
+  std::uint64_t owed GUARDED_BY(mutex) = 0;  // Of those that are owed.
+  std::uint64_t owed_count GUARDED_BY(mutex) = 0;
   std::vector<Leaving> unnamed GUARDED_BY(mutex);  // They leave with the next settle().
   std::uint64_t unnamed_bytes GUARDED_BY(mutex) = 0;
   std::uint64_t tickets GUARDED_BY(mutex) = 0;
@@ -87,6 +89,12 @@ struct Spool::State {
   void add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) REQUIRES(mutex);
   void erase(const object::ChunkId& id) REQUIRES(mutex);
   Leaving mark_leaving(const object::ChunkId& id, Entry& entry, Stage stage) REQUIRES(mutex);
+  /// Of what is not leaving.
+  void set_owed(Entry& entry, bool is_owed) REQUIRES(mutex);
+  void made_room() REQUIRES(mutex) {
+    ++room_changes;
+    room.notify_all();
+  }
   void remember(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed) REQUIRES(mutex);
   void forget(Entry& entry) REQUIRES(mutex);
   std::vector<Leaving> choose_leaving(std::uint64_t used_max) REQUIRES(mutex);
@@ -104,14 +112,26 @@ struct Spool::State {
   Result<void> keep(const object::ChunkId& id, ByteView sealed, bool is_owed) EXCLUDES(mutex);
   /// The length of a chunk that is here, moved to the front.
   Result<std::uint32_t> use(const object::ChunkId& id) EXCLUDES(mutex);
-  std::uint64_t free_bytes() const REQUIRES(mutex);
+  /// Right where it says that `needed` are there or are not; what lies far beyond may be of a moment ago.
+  std::uint64_t free_bytes(std::uint64_t needed) EXCLUDES(mutex);
 };
 
 void Spool::State::add(const object::ChunkId& id, std::uint32_t bytes, bool is_owed, Stage stage) {
   last_used.push_front(id);
-  entries.insert_or_assign(id, Entry{bytes, is_owed, stage, last_used.begin(), nullptr, 0});
+  Entry& entry = entries.insert_or_assign(id, Entry{bytes, false, stage, last_used.begin(), nullptr, 0}).first->second;
   used += bytes;
-  if (is_owed) owed += bytes;
+  set_owed(entry, is_owed);
+}
+
+void Spool::State::set_owed(Entry& entry, bool is_owed) {
+  if (std::exchange(entry.is_owed, is_owed) == is_owed) return;
+  if (is_owed) {
+    owed += entry.bytes;
+    ++owed_count;
+  } else {
+    owed -= entry.bytes;
+    --owed_count;
+  }
 }
 
 void Spool::State::erase(const object::ChunkId& id) {
@@ -128,8 +148,11 @@ Spool::State::Leaving Spool::State::mark_leaving(const object::ChunkId& id, Entr
   entry.ticket = ++tickets;
   forget(entry);
   used -= entry.bytes;
-  if (entry.is_owed) owed -= entry.bytes;
-  room.notify_all();
+  if (entry.is_owed) {
+    owed -= entry.bytes;
+    --owed_count;
+  }
+  made_room();
   return {id, entry.ticket};
 }
 
@@ -282,6 +305,7 @@ Result<void> Spool::State::keep(const object::ChunkId& id, ByteView sealed, bool
   if (!is_new) return {};
   auto appended = append(id, sealed);
   tell_if_failed(appended);
+  if (appended) disk_room.put(bytes);
   const MutexLock lock(mutex);
   if (appended) {
     entries.at(id).stage = Stage::here;
@@ -300,11 +324,18 @@ Result<std::uint32_t> Spool::State::use(const object::ChunkId& id) {
   return found->second.bytes;
 }
 
-std::uint64_t Spool::State::free_bytes() const {
-  const std::uint64_t budget = options.bytes_max - std::min(options.bytes_max, owed);
-  const auto disk_free = disk.free_bytes(folder);
+std::uint64_t Spool::State::free_bytes(std::uint64_t needed) {
+  std::uint64_t budget = 0;
+  std::uint64_t cached = 0;
+  {
+    const MutexLock lock(mutex);
+    budget = options.bytes_max - std::min(options.bytes_max, owed);
+    cached = used - owed;
+  }
+  const std::uint64_t needed_in_all = needed + options.disk_bytes_spared;
+  const auto disk_free = disk_room.free_bytes(needed_in_all - std::min(needed_in_all, cached));
   if (!disk_free) return budget;
-  const std::uint64_t with_cache = *disk_free + (used - owed);
+  const std::uint64_t with_cache = *disk_free + cached;
   return std::min(budget, with_cache - std::min(with_cache, options.disk_bytes_spared));
 }
 
@@ -389,20 +420,22 @@ void Spool::owe(const object::ChunkId& id) {
     state_->used += entry.bytes;
   }
   if (entry.is_leaving() || entry.is_owed) return;
-  entry.is_owed = true;
+  state_->set_owed(entry, true);
   state_->unsynced.insert_or_assign(id, ++state_->tickets);
-  state_->owed += entry.bytes;
 }
 
 void Spool::release(const object::ChunkId& id) {
   const MutexLock lock(state_->mutex);
   const auto found = state_->entries.find(id);
   if (found == state_->entries.end() || !found->second.is_owed) return;
-  found->second.is_owed = false;
   state_->unsynced.erase(id);
   state_->forget(found->second);
-  if (!found->second.is_leaving()) state_->owed -= found->second.bytes;
-  state_->room.notify_all();
+  if (found->second.is_leaving()) {
+    found->second.is_owed = false;
+  } else {
+    state_->set_owed(found->second, false);
+  }
+  state_->made_room();
 }
 
 Result<void> Spool::drop(const object::ChunkId& id) {
@@ -446,14 +479,17 @@ std::uint64_t Spool::owed_bytes() const {
   return state_->owed;
 }
 
-std::uint64_t Spool::bytes_max() const { return state_->options.bytes_max; }
-
-std::uint64_t Spool::free_bytes() const {
+std::uint64_t Spool::owed_chunks() const {
   const MutexLock lock(state_->mutex);
-  return state_->free_bytes();
+  return state_->owed_count;
 }
 
+std::uint64_t Spool::bytes_max() const { return state_->options.bytes_max; }
+
+std::uint64_t Spool::free_bytes() const { return state_->free_bytes(0); }
+
 Result<void> Spool::wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, const std::stop_token& stop) {
+  if (state_->free_bytes(bytes) >= bytes) return {};
   // The lock is taken, so that a stop between the check and the wait is not missed.
   const std::stop_callback wake(stop, [this] {
     { const MutexLock lock(state_->mutex); }
@@ -462,17 +498,22 @@ Result<void> Spool::wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, 
   bool helps_to_settle = false;
   {
     const MutexLock lock(state_->mutex);
-    helps_to_settle = !state_->unnamed.empty() && state_->free_bytes() < bytes;
+    helps_to_settle = !state_->unnamed.empty();
   }
   if (helps_to_settle) COFFER_DO(state_->settle());
-  const MutexLock lock(state_->mutex);
-  while (state_->free_bytes() < bytes) {
+  for (;;) {
+    std::uint64_t seen = 0;
+    {
+      const MutexLock lock(state_->mutex);
+      seen = state_->room_changes;
+    }
+    if (state_->free_bytes(bytes) >= bytes) return {};
     const auto now = std::chrono::steady_clock::now();
+    const MutexLock lock(state_->mutex);
     if (stop.stop_requested()) return Error{Fault::stopped, 0, "waiting for room in the spool"};
     if (now >= deadline) return Error{Fault::full, 0, "the spool stays full"};
-    state_->room.wait_until(state_->mutex, std::min(deadline, now + kDiskPoll));
+    if (state_->room_changes == seen) state_->room.wait_until(state_->mutex, std::min(deadline, now + kDiskPoll));
   }
-  return {};
 }
 
 }  // namespace coffer::spool

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <filesystem>
@@ -12,6 +13,7 @@
 
 #include "fs/keys/vault_key.h"
 #include "fs/seal/sealer.h"
+#include "fs/spool/disk_room.h"
 #include "tests/testing/faulty_disk.h"
 #include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
@@ -71,6 +73,62 @@ class SpoolTest : public ::testing::Test {
   std::function<Result<void>()> settle_tree_;
   std::unique_ptr<Spool> spool_;
 };
+
+/// A disk that has as much free as the test says.
+class DiskWithRoom : public testing::FaultyDisk {
+ public:
+  Result<std::uint64_t> free_bytes(const std::string&) override {
+    ++asked;
+    return free.load();
+  }
+  std::atomic<std::uint64_t> free{0};
+  std::atomic<int> asked{0};
+};
+
+class SpoolOnADisk : public SpoolTest {
+ protected:
+  void SetUp() override {
+    auto opened = Spool::open(disk_, (folder_ / "other").string(), {.bytes_max = 1u << 30, .disk_bytes_spared = 0},
+                              [](const object::ChunkId&) { return Standing::owed; });
+    ASSERT_TRUE(opened) << opened.error().what;
+    spool_ = std::move(*opened);
+  }
+  Result<void> room(std::uint64_t bytes) { return spool_->wait_for_room(bytes, {}, {}); }
+  void TearDown() override { spool_.reset(); }
+
+  DiskWithRoom disk_;
+};
+
+// Claim: writers do not ask the disk at each write where there is plenty of it.
+TEST_F(SpoolOnADisk, AsksItSeldomWhileThereIsPlenty) {
+  disk_.free = 10ull << 30;
+  const auto begun = std::chrono::steady_clock::now();
+  for (int i = 0; i < 1000; ++i) ASSERT_TRUE(room(1u << 20));
+  EXPECT_LE(disk_.asked.load(), 1 + (std::chrono::steady_clock::now() - begun) / kLookAge);
+}
+
+// Claim: where room is short, a writer hears of the last of it being gone before it writes, at once.
+TEST_F(SpoolOnADisk, SeesAtOnceThatTheLastOfItIsGone) {
+  disk_.free = 200u << 20;
+  ASSERT_TRUE(room(100u << 20));
+  disk_.free = 50u << 20;
+  const Result<void> none = room(100u << 20);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().fault, Fault::full);
+  disk_.free = 200u << 20;
+  EXPECT_TRUE(room(100u << 20));
+}
+
+// Claim: what was put since the disk was asked is not taken for free.
+TEST_F(SpoolOnADisk, CountsWhatItPutSinceItAsked) {
+  disk_.free = kPlentyBytes + (2u << 20);
+  ASSERT_TRUE(room(1u << 20));
+  ASSERT_TRUE(room(1u << 20));
+  const int asked = disk_.asked;
+  for (int i = 0; i < 4; ++i) put(500'000);
+  ASSERT_TRUE(room(1u << 20));
+  EXPECT_GT(disk_.asked.load(), asked);
+}
 
 TEST_F(SpoolTest, GivesBackWhatWasPutWholeAndInParts) {
   const seal::SealedChunk chunk = put(50'000);
