@@ -7,6 +7,7 @@
 #include "common/base/limits.h"
 #include "common/base/log.h"
 #include "common/object/commit.h"
+#include "common/object/quota.h"
 
 namespace coffer::upload {
 
@@ -98,6 +99,8 @@ Result<std::optional<Bytes>> CommitLoop::pending_or_new(std::uint64_t epoch) {
 void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
   const object::CommitHash hash = object::hash_of(bytes);
   const std::size_t commit_bytes = bytes.size();
+  const Result<object::Commit> commit = object::decode_commit(bytes);
+  const std::size_t added_count = commit ? commit->added.size() : 0;
   Result<object::Receipt> receipt = rpc::wait<object::Receipt>([&](auto done) {
     parts_.remote.append_commit(std::move(bytes), steady_clock::now() + limits::kRequestDeadline, std::move(done));
   });
@@ -120,6 +123,8 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
     state_->problems.erase("refused");
     state_->progress.last_receipt_ns = static_cast<std::int64_t>(receipt->server_time_ns);
     ++state_->progress.commits;
+    state_->progress.log_bytes += object::counted_commit_bytes(commit_bytes, added_count);
+    state_->progress.chunks_added += added_count;
     state_->commit_wanted = true;  // One commit is bounded: there may be more.
     return;
   }

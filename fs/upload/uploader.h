@@ -66,6 +66,8 @@ struct Progress {
   std::uint64_t bytes_sent = 0;      ///< Of those chunks.
   std::uint64_t chunks_skipped = 0;  ///< Found on the server by have().
   std::uint64_t commits = 0;         ///< Since start, with a receipt.
+  std::uint64_t log_bytes = 0;       ///< Of those commits, as they count against a quota.
+  std::uint64_t chunks_added = 0;    ///< By those commits.
   std::uint64_t bytes_in_flight = 0;
   std::uint64_t window_bytes = 0;
   std::optional<std::int64_t> last_receipt_ns;  ///< The server's clock, since 1970.

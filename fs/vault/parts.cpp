@@ -13,6 +13,7 @@
 #include "common/os/disk.h"
 #include "common/os/random.h"
 #include "fs/keys/vault_key.h"
+#include "fs/vault/quota.h"
 
 namespace coffer::vault {
 
@@ -208,10 +209,9 @@ void Vault::Parts::follow_the_log() {
   log_watch = std::make_unique<LogWatch>(folder, *sealer, *client);
   follower = std::make_unique<Follower>(
       *tree, *sealer, *client,
-      FollowerHooks{[this](const meta::Changed& changed) { tree_changed(changed); },
-                    [this](const Error& why) { alarmed(why); },
-                    [this](const rpc::VaultState& state) { server_said(state, uploader->progress().bytes_sent); },
-                    [this] { keep_up(); }});
+      FollowerHooks{
+          [this](const meta::Changed& changed) { tree_changed(changed); }, [this](const Error& why) { alarmed(why); },
+          [this](const rpc::VaultState& state) { server_said(state, uploader->progress()); }, [this] { keep_up(); }});
   lease = std::make_unique<Lease>(*client, LeaseHooks{[this](std::uint64_t epoch) { return lease_granted(epoch); },
                                                       [this](const std::optional<std::string>& why_lost) {
                                                         if (why_lost) {
@@ -304,14 +304,14 @@ void Vault::Parts::tree_changed(meta::Changed changed) {
 
 // What is asked of the server now and then while the lease is kept.
 void Vault::Parts::keep_up() {
-  const std::uint64_t sent = uploader->progress().bytes_sent;
+  const upload::Progress then = uploader->progress();
   const Result<meta::Head> seen = tree->head();
   Result<rpc::VaultState> state =
       rpc::wait<rpc::VaultState>([&](auto done) { client->ping(steady_clock::now() + kAskDeadline, std::move(done)); });
   if (state && seen) {
     if (const std::optional<Error> alarm = alarm_of(*seen, *state)) return alarmed(*alarm);
   }
-  if (state) server_said(*state, sent);
+  if (state) server_said(*state, then);
   if (!is_certificate_due(folder, os::real_clock())) return;
   if (const Result<void> renewed = renew_certificate(folder, settings, *client); !renewed) {
     log::warn("certificate_not_renewed", {{"why", renewed.error().what}});
@@ -356,12 +356,13 @@ std::optional<Error> Vault::Parts::failure_of(InodeId inode) {
   return failed_chunks_.begin()->second.why;
 }
 
-void Vault::Parts::server_said(const rpc::VaultState& state, std::uint64_t sent_then) {
+void Vault::Parts::server_said(const rpc::VaultState& state, const upload::Progress& then) {
   log_watch->clear();
   healer->asked_for(state.wanted);
+  count_changes();
   const MutexLock guard(mutex_);
   server_state_ = state;
-  sent_then_ = sent_then;
+  sent_then_ = counted_bytes(then);
 }
 
 // The server is not believed any more: all that is here stays as it is, and can be read.

@@ -95,7 +95,11 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   std::optional<Error> failure_of(InodeId inode);
   bool is_log_known();
   void alarmed(const Error& why);
-  void server_said(const rpc::VaultState& state, std::uint64_t sent_then);
+  /// `then`: before the server was asked.
+  void server_said(const rpc::VaultState& state, const upload::Progress& then);
+  void count_changes();
+  /// With so much more content.
+  files::Capacity capacity_with(std::uint64_t more_bytes);
 
   std::atomic<bool> is_running_{false};  // The link's changes are for stations that stand.
   std::atomic<bool> read_only_{false};
@@ -108,7 +112,9 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   mutable Mutex mutex_;
   Invalidate invalidate_ GUARDED_BY(mutex_);
   std::optional<rpc::VaultState> server_state_ GUARDED_BY(mutex_);
-  std::uint64_t sent_then_ GUARDED_BY(mutex_) = 0;  // Bytes that were sent before server_state_ was asked for.
+  std::uint64_t sent_then_ GUARDED_BY(mutex_) = 0;  // What counted of all sent before server_state_ was asked for.
+  Mark counted_at_ GUARDED_BY(mutex_){};            // When changes_then_ was how many inodes and names are owed.
+  std::uint64_t changes_then_ GUARDED_BY(mutex_) = 0;
   std::string alarm_ GUARDED_BY(mutex_);
   struct FailedChunk {
     object::ChunkId id;

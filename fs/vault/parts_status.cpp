@@ -5,6 +5,7 @@
 #include "common/base/text.h"
 #include "common/os/disk.h"
 #include "fs/vault/parts.h"
+#include "fs/vault/quota.h"
 
 namespace coffer::vault {
 
@@ -115,20 +116,44 @@ Result<void> Vault::Parts::accepts(std::uint64_t more_bytes) {
   if (more_bytes > kOneWriteBytesMax && spool->free_bytes() < std::min(more_bytes, spool->bytes_max() / 2)) {
     return answer(ENOSPC);
   }
-  const files::Capacity room = capacity();
-  if (room.quota_bytes && room.stored_bytes + more_bytes > *room.quota_bytes) return answer(EDQUOT);
-  return {};
+  const auto fits = [&] {
+    const files::Capacity room = capacity_with(more_bytes);
+    return !room.quota_bytes || room.stored_bytes <= *room.quota_bytes;
+  };
+  if (fits()) return {};
+  count_changes();  // Many of those that were made since have been committed, or were changes of the same.
+  return fits() ? Result<void>() : answer(EDQUOT);
 }
 
-files::Capacity Vault::Parts::capacity() {
+files::Capacity Vault::Parts::capacity() { return capacity_with(0); }
+
+files::Capacity Vault::Parts::capacity_with(std::uint64_t more_bytes) {
   files::Capacity room;
-  const std::uint64_t sent = uploader->progress().bytes_sent;
-  const std::uint64_t on_the_way = spool->owed_bytes() + committer->open_chunk_bytes() + committer->buffered_bytes();
+  const upload::Progress progress = uploader->progress();
+  Unsent unsent{.sealed_bytes = spool->owed_bytes(),
+                .sealed_chunks = spool->owed_chunks(),
+                .plain_bytes = committer->open_chunk_bytes() + committer->buffered_bytes() + more_bytes,
+                .stored_chunks = 0,
+                .changes = 0};
+  const std::uint64_t stored_chunks = progress.chunks_sent + progress.chunks_skipped;
+  unsent.stored_chunks = stored_chunks - std::min(stored_chunks, progress.chunks_added);
+  const Mark mark = tree->mark();
   const MutexLock guard(mutex_);
   if (!server_state_) return room;
-  room.stored_bytes = server_state_->stored_bytes + (sent - sent_then_) + on_the_way;
+  unsent.changes = changes_then_ + (mark.value() - std::min(mark, counted_at_).value());
+  const std::uint64_t sent = std::max(counted_bytes(progress), sent_then_) - sent_then_;
+  room.stored_bytes = server_state_->stored_bytes + sent + counted_at_most(unsent);
   if (server_state_->quota_bytes > 0) room.quota_bytes = server_state_->quota_bytes;
   return room;
+}
+
+void Vault::Parts::count_changes() {
+  const Mark mark = tree->mark();
+  const Result<meta::Owed> owed = tree->owed();
+  if (!owed) return;
+  const MutexLock guard(mutex_);
+  counted_at_ = mark;
+  changes_then_ = owed->inodes + owed->names;
 }
 
 std::string Vault::Parts::status_json() { return to_json(status()); }

@@ -101,7 +101,7 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
       return refused(EROFS, "the commit was not made under the vault's current lease");
     }
     COFFER_TRY(const std::uint64_t log_bytes, state_->log_bytes());
-    const std::uint64_t counted_bytes = bytes.size() + kCommitOverheadBytes + commit.added.size() * kAddedOverheadBytes;
+    const std::uint64_t counted_bytes = object::counted_commit_bytes(bytes.size(), commit.added.size());
     if (log_bytes + counted_bytes > log_bytes_max) return Error{Fault::full, EDQUOT, "the vault's quota is used up"};
     COFFER_DO(check_room(state_->disk, state_->folder, commit, bytes.size()));
     COFFER_DO(check_stored(commit.added, is_stored));

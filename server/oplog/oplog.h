@@ -17,6 +17,7 @@
 #include "common/crypto/sign.h"
 #include "common/object/commit.h"
 #include "common/object/key_slots.h"
+#include "common/object/quota.h"
 #include "common/os/clock.h"
 #include "common/os/disk.h"
 
@@ -28,9 +29,8 @@ using object::kKeySlotsMax;
 inline constexpr std::size_t kRemovedSlotsMax = 64;
 /// For how long nothing that a client gives up is thrown away, by the server's clock.
 inline constexpr std::chrono::hours kLockFor{7 * 24};
-/// What the disk takes for a commit beyond its bytes (hash, receipt, pages), and for each chunk that it adds (a row).
-inline constexpr std::uint64_t kCommitOverheadBytes = 256;
-inline constexpr std::uint64_t kAddedOverheadBytes = 64;
+using object::kAddedOverheadBytes;
+using object::kCommitOverheadBytes;
 inline constexpr std::uint64_t kNoLogLimit = ~std::uint64_t{0};
 
 struct Head {

@@ -83,7 +83,7 @@ boost::asio::awaitable<Result<void>> wait_for_room(Call& call, OpenVault& vault)
 Result<void> check_quota(OpenVault& vault, std::uint64_t quota_bytes, const object::ChunkId& id, std::uint64_t bytes) {
   if (quota_bytes == 0) return {};
   COFFER_TRY(const std::uint64_t log_bytes, vault.log->log_bytes());
-  if (vault.chunks->used_bytes() + log_bytes + bytes + store::kChunkOverheadBytes <= quota_bytes) return {};
+  if (vault.chunks->used_bytes() + log_bytes + object::counted_chunk_bytes(bytes, 1) <= quota_bytes) return {};
   COFFER_TRY(const store::Held held, vault.chunks->find(id));
   if (held.stored) return {};
   return Error{Fault::full, EDQUOT, "the vault's quota is used up"};

@@ -35,7 +35,8 @@ Result<void> describe(VaultSet& vaults, const accounts::Grant& grant, wire::Vaul
   to.set_quota_bytes(grant.vault.quota_bytes);
   COFFER_TRY(const auto vault, vaults.open(grant.vault.id));
   COFFER_TRY(const oplog::Head head, vault->log->head());
-  to.set_stored_bytes(vault->chunks->used_bytes());
+  COFFER_TRY(const std::uint64_t log_bytes, vault->log->log_bytes());
+  to.set_stored_bytes(vault->chunks->used_bytes() + log_bytes);
   to.set_head_seq(head.seq);
   to.set_head_hash(as_string(head.hash.bytes()));
   to.set_wanted_chunks(vault->health.wanted_count());

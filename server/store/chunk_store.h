@@ -12,12 +12,12 @@
 #include "common/base/bytes.h"
 #include "common/base/result.h"
 #include "common/object/ids.h"
+#include "common/object/quota.h"
 #include "common/pack/pack_store.h"
 
 namespace coffer::store {
 
-/// What the disk takes for a chunk beyond its bytes: its record's header, and its rows in the index and in the log.
-inline constexpr std::uint64_t kChunkOverheadBytes = 160;
+using object::kChunkOverheadBytes;
 
 /// How much of a chunk is here.
 struct Held {

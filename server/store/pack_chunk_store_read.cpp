@@ -11,9 +11,9 @@ std::uint64_t PackChunkStore::queued_bytes() const {
 }
 
 std::uint64_t PackChunkStore::used_bytes() const {
-  const std::uint64_t stored = packs_->stored_bytes() + packs_->chunk_count() * kChunkOverheadBytes;
+  const std::uint64_t stored = object::counted_chunk_bytes(packs_->stored_bytes(), packs_->chunk_count());
   const MutexLock lock(mutex_);
-  return stored + queued_bytes_ + queued_count_ * kChunkOverheadBytes;
+  return stored + object::counted_chunk_bytes(queued_bytes_, queued_count_);
 }
 
 Result<Held> PackChunkStore::find(const object::ChunkId& id) {

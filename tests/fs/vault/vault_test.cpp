@@ -71,8 +71,10 @@ class NobodyListens : public meta::TreeEvents {
 class VaultTest : public ::testing::Test {
  protected:
   /// Enrols HOME-`name` for a new vault `name`, or with `vault` for that one, with the one key file.
-  Result<Enrollment> enroll(const std::string& name, const std::string& vault = "") {
+  Result<Enrollment> enroll(const std::string& name, const std::string& vault = "",
+                            const std::vector<std::string>& more = {}) {
     std::vector<std::string> invite = {"invite", name};
+    invite.insert(invite.end(), more.begin(), more.end());
     if (!vault.empty()) invite.insert(invite.end(), {"--vault", vault});
     EnrollmentRequest request;
     request.token = stage_.cofferd(invite).out;
@@ -687,6 +689,39 @@ TEST_F(VaultTest, ReadsFromTheServerAfterItsSpoolWasCleared) {
   ASSERT_TRUE((*vault)->clear_spool());
   EXPECT_EQ((*vault)->status().spool_bytes, 0);
   EXPECT_EQ(*read(**vault, "file"), bytes);
+}
+
+// Claim: a quota that is used up is told by write(), and what was accepted before is always committed: also where much
+// of it goes to what counts beside the content, in this session or before it. Method: small files, each with a commit
+// of its own.
+TEST_F(VaultTest, TellsTheWriterThatTheQuotaIsUsedUpAndNeverTheUpload) {
+  constexpr std::uint64_t kQuotaBytes = 256u << 10;
+  ASSERT_TRUE(enroll("first", "", {"--quota", "256K"}));
+  std::uint64_t accepted_bytes = 0;
+  bool is_full = false;
+  for (int session = 0; session < 2 && !is_full; ++session) {
+    const auto vault = open(folder("first", "first"));
+    ASSERT_TRUE(vault) << vault.error().what;
+    files::FileSystem& files = (*vault)->file_system();
+    for (int i = 0; i < 1000 && !is_full && (session > 0 || i < 40); ++i) {
+      const meta::NewInode what{.mode = S_IFREG | 0640};
+      const auto file = files.create_open(kRootInode, std::to_string(session * 1000 + i), what, O_WRONLY);
+      ASSERT_TRUE(file) << file.error().what;
+      const Result<void> written = files.write(file->handle, 0, random_.bytes(600));
+      is_full = !written;
+      if (written) {
+        accepted_bytes += 600;
+      } else {
+        EXPECT_EQ(written.error().code, EDQUOT);
+      }
+      EXPECT_TRUE(files.flush(file->handle));
+      files.release(file->handle);
+      const Result<void> synced = sync(**vault);
+      ASSERT_TRUE(synced) << i << ": " << synced.error().what;
+    }
+  }
+  EXPECT_TRUE(is_full);
+  EXPECT_GT(accepted_bytes * 5, kQuotaBytes) << "it is used, too";
 }
 
 // ---- what a server may claim ----------------------------------------------------------------------------------------
