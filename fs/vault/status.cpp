@@ -162,6 +162,31 @@ std::string to_sentence(const LogAlarm& alarm) {
   return text;
 }
 
+// Where nothing more can be sent: what is here, and how others' changes are seen.
+std::string way_on(const Status& status) {
+  std::string text;
+  const bool is_fenced = status.mounted && status.lease == "lost" && !status.alarm;
+  const std::string at = base::escaped(status.mountpoint);
+  if (is_fenced) {
+    text +=
+        "\nThe mount shows the vault as it was when it lost the right to write, and nothing that others write since.";
+    if (status.all_committed()) {
+      text += " To follow them: `coffer umount " + at + "`, then `coffer mount " + at + "`.";
+    }
+  }
+  if (!status.all_committed() && (status.lease == "lost" || status.link == "refused")) {
+    text +=
+        "\nWhat is not on the server is kept here: `coffer owed list` shows it, `coffer owed export DIR` writes it "
+        "out; "
+        "`coffer owed drop`, once it is unmounted, gives it up and makes way.";
+    if (is_fenced) {
+      text += " After the export, to follow the others: `coffer umount --now " + at +
+              "`, `coffer owed drop`, `coffer mount " + at + "`.";
+    }
+  }
+  return text;
+}
+
 }  // namespace
 
 std::string to_sentence(const Status& status) {
@@ -198,12 +223,7 @@ std::string to_sentence(const Status& status) {
   }
   if (status.alarm) text += to_sentence(*status.alarm);
   for (const std::string& problem : status.problems) text += "\nProblem: " + base::escaped(problem, "");
-  if (!status.all_committed() && (status.lease == "lost" || status.link == "refused")) {
-    text +=
-        "\nWhat is not on the server is kept here: `coffer owed list` shows it, `coffer owed export DIR` writes it "
-        "out; "
-        "`coffer owed drop`, once it is unmounted, gives it up and makes way.";
-  }
+  text += way_on(status);
   return text;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -49,6 +50,48 @@ TEST_F(TwoClients, HaveOneWriterWhomTheOtherNamesAndFollowsWithinASecond) {
   ASSERT_TRUE(succeeded(second.umount()));
   ASSERT_NO_FATAL_FAILURE(second.mount());  // Let go: the next mount writes.
   EXPECT_EQ(shell("touch " + second.mountpoint() + "/x").exit_code, 0);
+}
+
+// Claim: what programs had written into files that are still open when another client takes the lease, and only the
+// kernel held, is kept: it is owed, and exported while they are still open. The status says that the mount is an old
+// one, and what it says to do leads to the other's files.
+TEST_F(TwoClients, KeepThePagesOfOpenFilesWhereTheOtherTakesTheLease) {
+  Client& first = stage_.client("first");
+  Client& second = stage_.client("second", "first");
+  ASSERT_NO_FATAL_FAILURE(first.mount());
+  const std::string mnt = first.mountpoint();
+  const std::string pages(300'000, 'p');
+  const int made = ::open((mnt + "/new").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  ASSERT_EQ(::write(made, "safe\n", 5), 5);
+  ASSERT_TRUE(succeeded(first.sync()));
+  ASSERT_EQ(::write(made, pages.data(), pages.size()), static_cast<ssize_t>(pages.size()));
+
+  ASSERT_NO_FATAL_FAILURE(second.mount("", {"--take-lease"}));
+  std::ofstream(second.mountpoint() + "/theirs") << "theirs\n";
+  ASSERT_TRUE(succeeded(second.sync()));
+  ASSERT_EQ(::mkdir((mnt + "/mine").c_str(), 0755), 0);  // What it cannot send tells it that the lease is lost.
+  Finished status;
+  ASSERT_TRUE(eventually(
+      [&] {
+        status = first.coffer({"status"});
+        return status.out.find("when it lost the right to write") != std::string::npos;
+      },
+      seconds(30)))
+      << status.out;
+  EXPECT_EQ(status.exit_code, 3);
+  EXPECT_NE(::access((mnt + "/theirs").c_str(), F_OK), 0) << "an old tree, as the status says";
+  const std::string to = stage_.folder() + "/to";
+  EXPECT_TRUE(succeeded(first.coffer({"owed", "export", to})));
+  EXPECT_TRUE(text(to + "/new") == "safe\n" + pages) << text(to + "/new").size() << " bytes";
+  ::close(made);
+
+  EXPECT_THAT(status.out,
+              HasSubstr("`coffer umount --now " + mnt + "`, `coffer owed drop`, `coffer mount " + mnt + "`"));
+  ASSERT_TRUE(succeeded(first.coffer({"umount", "--now", mnt})));
+  ASSERT_TRUE(succeeded(first.coffer({"owed", "drop"})));
+  ASSERT_NO_FATAL_FAILURE(first.mount());
+  EXPECT_EQ(text(mnt + "/theirs"), "theirs\n");
+  EXPECT_THAT(first.coffer({"status"}).out, HasSubstr("read-only: second writes to it"));
 }
 
 TEST_F(TwoClients, AreNotTwoMountsOfOneHome) {

@@ -7,6 +7,7 @@ namespace coffer::vault {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Status some_status() {
   Status status;
@@ -60,6 +61,24 @@ TEST(Status, SaysWhyWhatIsOwedDoesNotGo) {
   EXPECT_THAT(to_sentence(status), HasSubstr("connection refused"));
   status.problems = {"the vault's quota is used up"};
   EXPECT_THAT(to_sentence(status), HasSubstr("Problem: the vault's quota is used up"));
+}
+
+// Claim: of a mount that lost the right to write it says that others' changes are not in it, and how to come to them.
+TEST(Status, SaysThatAMountWithoutTheRightToWriteIsOldAndHowToFollow) {
+  Status status = some_status();
+  status.mountpoint = "/mnt/v";
+  EXPECT_THAT(to_sentence(status), Not(HasSubstr("as it was")));
+  status.lease = "lost";
+  status.read_only = true;
+  EXPECT_THAT(to_sentence(status), HasSubstr("as it was when it lost the right to write"));
+  EXPECT_THAT(to_sentence(status), HasSubstr("`coffer umount /mnt/v`, then `coffer mount /mnt/v`"));
+  status.owed_files = 1;
+  EXPECT_THAT(to_sentence(status), HasSubstr("as it was when it lost the right to write"));
+  EXPECT_THAT(to_sentence(status), HasSubstr("`coffer owed export DIR`"));
+  EXPECT_THAT(to_sentence(status),
+              HasSubstr("`coffer umount --now /mnt/v`, `coffer owed drop`, `coffer mount /mnt/v`"));
+  status.mounted = false;
+  EXPECT_THAT(to_sentence(status), Not(HasSubstr("as it was")));
 }
 
 }  // namespace
