@@ -1,10 +1,11 @@
 // LINK: fs_chunk
 //
-// What cutting and naming pieces costs, in bytes a second.
+// What cutting and naming pieces costs, for each byte.
 #include <benchmark/benchmark.h>
 
 #include "fs/chunk/chunker.h"
 #include "fs/chunk/piece_hash.h"
+#include "tests/perf/rates.h"
 #include "tests/testing/seeded_random.h"
 
 namespace coffer::chunk {
@@ -21,7 +22,7 @@ void cut(benchmark::State& state) {
   for (auto _ : state) {
     for (ByteView rest = data; !rest.empty(); ++pieces) rest = rest.subspan(chunker.cut(rest, true));
   }
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kBytes));
+  perf::per(state, "byte", kBytes);
   state.counters["mean_piece_KiB"] =
       static_cast<double>(state.iterations() * kBytes) / static_cast<double>(pieces) / 1024;
 }
@@ -31,7 +32,7 @@ void name(benchmark::State& state) {
   const Bytes data = testing::SeededRandom(2).bytes(256u << 10);
   const PieceHasher hasher(key());
   for (auto _ : state) benchmark::DoNotOptimize(hasher.hash(data));
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * data.size()));
+  perf::per(state, "byte", data.size());
 }
 BENCHMARK(name);
 

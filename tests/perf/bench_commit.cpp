@@ -1,6 +1,6 @@
 // LINK: fs_commit fs_fetch
 //
-// What the way from write(2) to `spooled`, and back from the spool, costs: a file of 1 GiB, in plain bytes a second.
+// What the way from write(2) to `spooled`, and back from the spool, costs: a file of 1 GiB, for each plain byte.
 // With TMPDIR on a tmpfs the disk is left out.
 #include <benchmark/benchmark.h>
 
@@ -9,6 +9,7 @@
 #include <string>
 
 #include "tests/fs/commit/pipeline.h"
+#include "tests/perf/rates.h"
 
 namespace coffer::commit {
 namespace {
@@ -54,7 +55,7 @@ void write_large_file(benchmark::State& state, bool compressible) {
     state.counters["spool_percent"] =
         100.0 * static_cast<double>(pipeline.spool->used_bytes()) / static_cast<double>(kFileBytes);
   }
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kFileBytes));
+  perf::per(state, "byte", kFileBytes);
 }
 
 void read_large_file(benchmark::State& state, bool compressible) {
@@ -70,10 +71,10 @@ void read_large_file(benchmark::State& state, bool compressible) {
       if (!pipeline.fetcher->read(inode, FileOffset(at), into, deadline)) state.SkipWithError("read failed");
     }
   }
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kFileBytes));
+  perf::per(state, "byte", kFileBytes);
 }
 
-/// Files of 8 KiB, each written and closed: files a second.
+/// Files of 8 KiB, each written and closed: for each file.
 void write_small_files(benchmark::State& state) {
   const Bytes sample = testing::dump_text(kSampleBytes, 1);
   constexpr std::size_t kFiles = 4000;
@@ -88,7 +89,7 @@ void write_small_files(benchmark::State& state) {
     }
     state.SetIterationTime(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
   }
-  state.SetItemsProcessed(static_cast<std::int64_t>(state.iterations() * kFiles));
+  perf::per(state, "file", kFiles);
 }
 
 BENCHMARK_CAPTURE(write_large_file, random, false)->UseManualTime()->Iterations(1)->Unit(benchmark::kMillisecond);

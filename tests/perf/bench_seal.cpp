@@ -1,10 +1,11 @@
 // LINK: fs_seal fs_keys
 //
-// What sealing and opening a chunk of 1 MiB costs, in plain bytes a second.
+// What sealing and opening a chunk of 1 MiB costs, for each plain byte.
 #include <benchmark/benchmark.h>
 
 #include "fs/seal/sealer.h"
 #include "tests/fs/seal/example.h"
+#include "tests/perf/rates.h"
 
 namespace coffer::seal {
 namespace {
@@ -18,7 +19,7 @@ void seal(benchmark::State& state, const char* compression, bool compressible) {
   const Sealer sealer(example::key(1), example::vault(1), os::real_random(), parse_compression(compression).value());
   std::size_t sealed_bytes = 0;
   for (auto _ : state) sealed_bytes = sealer.seal(data).bytes().size();
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kBytes));
+  perf::per(state, "byte", kBytes);
   state.counters["percent"] = 100.0 * static_cast<double>(sealed_bytes) / kBytes;
 }
 
@@ -26,7 +27,7 @@ void open(benchmark::State& state, const char* compression, bool compressible) {
   const Sealer sealer(example::key(1), example::vault(1), os::real_random(), parse_compression(compression).value());
   const SealedChunk chunk = sealer.seal(plain(compressible));
   for (auto _ : state) benchmark::DoNotOptimize(sealer.open(chunk.bytes()));
-  state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations() * kBytes));
+  perf::per(state, "byte", kBytes);
 }
 
 void open_one_frame(benchmark::State& state) {
