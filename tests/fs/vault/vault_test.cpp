@@ -691,37 +691,43 @@ TEST_F(VaultTest, ReadsFromTheServerAfterItsSpoolWasCleared) {
   EXPECT_EQ(*read(**vault, "file"), bytes);
 }
 
-// Claim: a quota that is used up is told by write(), and what was accepted before is always committed: also where much
-// of it goes to what counts beside the content, in this session or before it. Method: small files, each with a commit
-// of its own.
+// Claim: a quota that is used up is told by write(), and all that was accepted before is committed: also where much of
+// it goes to what counts beside the content. Method: while the server is away, small files are accepted until the quota
+// is full, each in a chunk of its own.
 TEST_F(VaultTest, TellsTheWriterThatTheQuotaIsUsedUpAndNeverTheUpload) {
   constexpr std::uint64_t kQuotaBytes = 256u << 10;
+  constexpr std::uint64_t kFileBytes = 600;
   ASSERT_TRUE(enroll("first", "", {"--quota", "256K"}));
-  std::uint64_t accepted_bytes = 0;
-  bool is_full = false;
-  for (int session = 0; session < 2 && !is_full; ++session) {
-    const auto vault = open(folder("first", "first"));
-    ASSERT_TRUE(vault) << vault.error().what;
-    files::FileSystem& files = (*vault)->file_system();
-    for (int i = 0; i < 1000 && !is_full && (session > 0 || i < 40); ++i) {
-      const meta::NewInode what{.mode = S_IFREG | 0640};
-      const auto file = files.create_open(kRootInode, std::to_string(session * 1000 + i), what, O_WRONLY);
-      ASSERT_TRUE(file) << file.error().what;
-      const Result<void> written = files.write(file->handle, 0, random_.bytes(600));
-      is_full = !written;
-      if (written) {
-        accepted_bytes += 600;
-      } else {
-        EXPECT_EQ(written.error().code, EDQUOT);
-      }
-      EXPECT_TRUE(files.flush(file->handle));
-      files.release(file->handle);
-      const Result<void> synced = sync(**vault);
-      ASSERT_TRUE(synced) << i << ": " << synced.error().what;
-    }
+  Options options;
+  options.files.fsync = files::FsyncMode::local;
+  const auto vault = Vault::open(folder("first", "first"), options, key());
+  ASSERT_TRUE(vault) << vault.error().what;
+  files::FileSystem& files = (*vault)->file_system();
+  const auto put = [&](const std::string& name) -> Result<void> {
+    const meta::NewInode what{.mode = S_IFREG | 0640};
+    COFFER_TRY(const files::Opened file, files.create_open(kRootInode, name, what, O_WRONLY));
+    Result<void> written = files.write(file.handle, 0, random_.bytes(kFileBytes));
+    const Result<void> synced = files.fsync(file.attributes.inode, {});
+    files.release(file.handle);
+    return written ? synced : written;
+  };
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_TRUE(put("committed" + std::to_string(i)));
+    ASSERT_TRUE(sync(**vault));
   }
-  EXPECT_TRUE(is_full);
-  EXPECT_GT(accepted_bytes * 5, kQuotaBytes) << "it is used, too";
+  stage_.stop_server();
+  std::uint64_t accepted_bytes = 0;
+  Result<void> last;
+  for (int i = 0; last && i < 1000; ++i) {
+    last = put("owed" + std::to_string(i));
+    if (last) accepted_bytes += kFileBytes;
+  }
+  ASSERT_FALSE(last);
+  EXPECT_EQ(last.error().code, EDQUOT) << last.error().what;
+  EXPECT_GT(accepted_bytes * 8, kQuotaBytes) << "it is used, too";
+  stage_.start_server();
+  const Result<void> synced = sync(**vault);
+  EXPECT_TRUE(synced) << synced.error().what;
 }
 
 // ---- what a server may claim ----------------------------------------------------------------------------------------
