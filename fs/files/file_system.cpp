@@ -1,5 +1,7 @@
 #include "fs/files/file_system.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <limits>
@@ -51,6 +53,15 @@ Result<Attributes> FileSystem::attributes(InodeId inode) {
     return virtual_attributes(inode, root, now_ns());
   }
   return state_->committer.attributes(inode);
+}
+
+Result<bool> FileSystem::clear_privileges(InodeId inode) {
+  COFFER_TRY(const Attributes now, attributes(inode));
+  if (S_ISDIR(now.mode) || meta::privileges_in(now.mode) == 0) return false;
+  meta::AttributeChange cleared;
+  cleared.clears_privileges = true;
+  COFFER_TRY([[maybe_unused]] const Attributes changed, change(inode, cleared));
+  return true;
 }
 
 Result<Attributes> FileSystem::change(InodeId inode, const meta::AttributeChange& change) {

@@ -110,6 +110,8 @@ class FileSystem {
   Result<Attributes> attributes(InodeId inode);
   /// With a size it truncates; nanoseconds are kept exactly.
   Result<Attributes> change(InodeId inode, const meta::AttributeChange& change);
+  /// suid, and sgid where the group may execute; not of a folder. Whether there was something to clear.
+  Result<bool> clear_privileges(InodeId inode);
   Result<Attributes> create(InodeId parent, std::string_view name, const meta::NewInode& what);
   Result<Attributes> link(InodeId inode, InodeId new_parent, std::string_view name);
   Result<void> unlink(InodeId parent, std::string_view name);

@@ -13,7 +13,7 @@ namespace {
 
 bool is_only_atime(const AttributeChange& change) {
   return change.atime_ns && !change.mode && !change.uid && !change.gid && !change.bytes && !change.mtime_ns &&
-         !change.ctime_ns;
+         !change.ctime_ns && !change.clears_privileges;
 }
 
 Result<void> check_xattr_name(std::string_view name) {
@@ -43,6 +43,7 @@ Result<Attributes> Store::change(InodeId inode, const AttributeChange& change) {
   const std::int64_t now = now_ns();
   if (change.mode) row.mode = (row.mode & ~07777u) | (*change.mode & 07777);
   if (change.mode) COFFER_DO(mode_to_acl(row));
+  if (change.clears_privileges && !read::is_folder(row)) row.mode &= ~privileges_in(row.mode);
   row.uid = change.uid.value_or(row.uid);
   row.gid = change.gid.value_or(row.gid);
   row.atime_ns = change.atime_ns.value_or(row.atime_ns);

@@ -65,7 +65,15 @@ struct AttributeChange {
   std::optional<std::int64_t> atime_ns{};
   std::optional<std::int64_t> mtime_ns{};
   std::optional<std::int64_t> ctime_ns{};
+  bool clears_privileges = false;  ///< suid, and sgid where the group may execute; not of a folder.
 };
+
+/// Of `mode`, what AttributeChange::clears_privileges takes off.
+constexpr std::uint32_t privileges_in(std::uint32_t mode) {
+  constexpr std::uint32_t kSetUid = 04000, kSetGid = 02000, kGroupExecutes = 00010;
+  const bool runs_as_group = (mode & (kSetGid | kGroupExecutes)) == (kSetGid | kGroupExecutes);
+  return (mode & kSetUid) | (runs_as_group ? kSetGid : 0);
+}
 
 /// Content to be recorded for one file, in one transaction.
 struct Content {

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdint>
 #include <functional>
 #include <set>
 #include <stop_token>
@@ -57,7 +58,8 @@ struct Context {
   bool follows_others;  ///< Someone else may change what the kernel caches.
   std::function<void()> on_ready;
   std::atomic<bool> is_ready{false};
-  std::atomic<int> device{-1};  ///< The descriptor of /dev/fuse, once it is mounted.
+  std::atomic<std::uint64_t> init_to_extend{0};  ///< kernel_io.h: the first request, while it is not answered.
+  std::atomic<int> device{-1};                   ///< The descriptor of /dev/fuse, once it is mounted.
   Waiters waiters{};
   FirstReads first_reads{};
   OwnThreads own_threads{};

@@ -19,6 +19,7 @@
 #include "common/base/mutex.h"
 #include "fs/ops/context.h"
 #include "fs/ops/fuse.h"
+#include "fs/ops/kernel_io.h"
 #include "fs/ops/kernel_view.h"
 #include "fs/ops/mountpoint.h"
 #include "fs/ops/operations.h"
@@ -203,8 +204,9 @@ Result<std::unique_ptr<Mount>> Mount::mount(files::FileSystem& file_system, cons
     return Error{Fault::refused, EACCES,
                  "mounting failed; /dev/fuse and fusermount3 (package fuse3) must be there and usable"};
   }
-  impl->context.device = fuse_session_fd(impl->session.session);
   impl->is_mounted = true;
+  COFFER_DO(take_over_io(impl->session.session));
+  impl->context.device = fuse_session_fd(impl->session.session);
   file_system.on_push_pages([&context = impl->context](InodeId inode) {
     if (const Result<void> pushed = ops::push_kernel_pages(context, inode); !pushed) {
       log::warn("pages_not_pushed", {{"inode", inode.value()}, {"why", pushed.error().what}});

@@ -2,6 +2,7 @@
 #include <sys/statvfs.h>
 
 #include "fs/ops/guarded.h"
+#include "fs/ops/kernel_io.h"
 #include "fs/ops/operations.h"
 
 namespace coffer::ops {
@@ -63,9 +64,16 @@ void op_getattr(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   });
 }
 
+/// chown(2) with neither an owner nor a group, of which the kernel (6.18) passes on nothing else. Of root the same may be
+/// the end of a program's capabilities alone.
+bool is_chown_of_nothing(fuse_req_t req, int to_set) {
+  return to_set == FUSE_SET_ATTR_CTIME && fuse_req_ctx(req)->uid != 0;
+}
+
 void op_setattr(fuse_req_t req, fuse_ino_t inode, struct stat* wanted, int to_set, fuse_file_info*) {
   guarded(req, [&](Reply& reply) -> Result<void> {
-    const meta::AttributeChange change = change_of(*wanted, to_set, file_system(req).now_ns());
+    meta::AttributeChange change = change_of(*wanted, to_set, file_system(req).now_ns());
+    change.clears_privileges = clears_privileges() || is_chown_of_nothing(req, to_set);
     COFFER_TRY(const Attributes changed, file_system(req).change(InodeId(inode), change));
     reply.attributes(changed);
     return {};

@@ -10,6 +10,7 @@
 
 #include "fs/ops/errno.h"
 #include "fs/ops/guarded.h"
+#include "fs/ops/kernel_io.h"
 #include "fs/ops/kernel_view.h"
 #include "fs/ops/operations.h"
 
@@ -31,8 +32,22 @@ namespace {
 /// A call that push_kernel_pages() makes: no reader, and of fsync it wants no more than that the pages have arrived.
 bool is_own_call(fuse_req_t req) { return context(req).own_threads.has(fuse_req_ctx(req)->pid); }
 
+/// Clears suid and sgid, as whoever changes a file's content without CAP_FSETID does; the kernel is to see it.
+Result<void> clear_privileges(fuse_req_t req, fuse_ino_t inode) {
+  COFFER_TRY(const bool cleared, file_system(req).clear_privileges(InodeId(inode)));
+  // Of attributes alone (offset -1) this waits for no lock that a request may hold.
+  if (cleared) fuse_lowlevel_notify_inval_inode(context(req).session, inode, -1, 0);
+  return {};
+}
+
+/// The same after a call of which the kernel does not say who makes it: root alone is taken for one with CAP_FSETID.
+Result<void> clear_privileges_by_user(fuse_req_t req, fuse_ino_t inode) {
+  return fuse_req_ctx(req)->uid == 0 ? Result<void>() : clear_privileges(req, inode);
+}
+
 void op_open(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
+    if (clears_privileges()) COFFER_DO(clear_privileges(req, inode));
     files::FileSystem& files = file_system(req);
     const int flags = info->flags | (is_own_call(req) ? O_NOATIME : 0);
     COFFER_TRY(const files::HandleId handle, files.open(InodeId(inode), flags));
@@ -86,12 +101,16 @@ Result<void> write_page(files::FileSystem& files, files::HandleId handle, std::u
 }
 
 // Waits for room on a thread of its own: writers never take all those that answer the kernel.
-void op_write_when_there_is_room(fuse_req_t req, files::HandleId handle, std::uint64_t at, ByteView bytes) {
-  guarded_waiting(req, [req, handle, at, bytes = copy_of(bytes)](Reply& reply) -> Result<void> {
-    COFFER_DO(file_system(req).write(handle, at, bytes, reply.stop_token()));
-    reply.written(bytes.size());
-    return {};
-  });
+void op_write_when_there_is_room(fuse_req_t req, fuse_ino_t inode, files::HandleId handle, std::uint64_t at,
+                                 ByteView bytes) {
+  guarded_waiting(
+      req,
+      [req, inode, handle, at, clears = clears_privileges(), bytes = copy_of(bytes)](Reply& reply) -> Result<void> {
+        if (clears) COFFER_DO(clear_privileges(req, inode));
+        COFFER_DO(file_system(req).write(handle, at, bytes, reply.stop_token()));
+        reply.written(bytes.size());
+        return {};
+      });
 }
 
 void op_write(fuse_req_t req, fuse_ino_t inode, const char* data, std::size_t size, off_t at, fuse_file_info* info) {
@@ -100,8 +119,9 @@ void op_write(fuse_req_t req, fuse_ino_t inode, const char* data, std::size_t si
   const auto offset = static_cast<std::uint64_t>(at);
   const ByteView bytes = as_bytes({data, size});
   const bool is_short = files.is_short_of_room();
-  if (is_short && info->writepage == 0) return op_write_when_there_is_room(req, handle, offset, bytes);
+  if (is_short && info->writepage == 0) return op_write_when_there_is_room(req, inode, handle, offset, bytes);
   guarded(req, [&](Reply& reply) -> Result<void> {
+    if (clears_privileges()) COFFER_DO(clear_privileges(req, inode));
     // Without attributes the kernel asks for them at the writer's next write(2): op_getattr makes it wait.
     if (is_short) fuse_lowlevel_notify_inval_inode(context(req).session, inode, -1, 0);
     COFFER_DO(info->writepage != 0 ? write_page(files, handle, offset, bytes, reply.stop_token())
@@ -153,11 +173,12 @@ Result<files::FileSystem::Allocate> allocate_mode(int mode) {
   }
 }
 
-void op_fallocate(fuse_req_t req, fuse_ino_t, int mode, off_t at, off_t bytes, fuse_file_info* info) {
+void op_fallocate(fuse_req_t req, fuse_ino_t inode, int mode, off_t at, off_t bytes, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_TRY(const files::FileSystem::Allocate how, allocate_mode(mode));
     COFFER_DO(file_system(req).allocate(files::HandleId(info->fh), how, static_cast<std::uint64_t>(at),
                                         static_cast<std::uint64_t>(bytes)));
+    COFFER_DO(clear_privileges_by_user(req, inode));
     reply.done();
     return {};
   });
@@ -194,12 +215,13 @@ void op_lseek(fuse_req_t req, fuse_ino_t inode_number, off_t offset, int whence,
   });
 }
 
-void op_copy_file_range(fuse_req_t req, fuse_ino_t, off_t from_at, fuse_file_info* from, fuse_ino_t, off_t to_at,
+void op_copy_file_range(fuse_req_t req, fuse_ino_t, off_t from_at, fuse_file_info* from, fuse_ino_t inode, off_t to_at,
                         fuse_file_info* to, std::size_t bytes, int) {
   guarded(req, [&](Reply& reply) -> Result<void> {
     COFFER_TRY(const std::uint64_t copied,
                file_system(req).copy_range(files::HandleId(from->fh), static_cast<std::uint64_t>(from_at),
                                            files::HandleId(to->fh), static_cast<std::uint64_t>(to_at), bytes));
+    COFFER_DO(clear_privileges_by_user(req, inode));
     reply.written(copied);
     return {};
   });

@@ -37,7 +37,7 @@ void op_init(void* userdata, fuse_conn_info* connection) {
   want(connection, FUSE_CAP_DONT_MASK, true);
   // Inodes can be looked up by number: op_lookup() knows "." and "..".
   want(connection, FUSE_CAP_EXPORT_SUPPORT, true);
-  // The kernel clears suid and sgid by SETATTR: it knows who has CAP_FSETID.
+  // It leaves out who has CAP_FSETID: kernel_io.h has the better one.
   want(connection, FUSE_CAP_HANDLE_KILLPRIV, false);
   // Written bytes are copied into the buffer anyway, and read ones come from decoded frames.
   want(connection, FUSE_CAP_SPLICE_READ | FUSE_CAP_SPLICE_WRITE | FUSE_CAP_SPLICE_MOVE, false);
