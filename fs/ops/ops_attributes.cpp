@@ -64,8 +64,8 @@ void op_getattr(fuse_req_t req, fuse_ino_t inode, fuse_file_info* info) {
   });
 }
 
-/// chown(2) with neither an owner nor a group, of which the kernel (6.18) passes on nothing else. Of root the same may be
-/// the end of a program's capabilities alone.
+/// chown(2) with neither an owner nor a group, of which the kernel (6.18) passes on nothing else. Of root the same may
+/// be the end of a program's capabilities alone.
 bool is_chown_of_nothing(fuse_req_t req, int to_set) {
   return to_set == FUSE_SET_ATTR_CTIME && fuse_req_ctx(req)->uid != 0;
 }
