@@ -1,5 +1,7 @@
 #include "tests/testing/sim_disk.h"
 
+#include <iterator>
+
 #include "tests/testing/sim_state.h"
 
 namespace coffer::testing {
@@ -67,6 +69,18 @@ void keep_some(Content& content, const std::vector<Change>& changes, SimRandom& 
   }
 }
 
+/// Moves by themselves: what the one folder keeps of one, the other keeps too.
+void keep_some(SimNames& names, std::vector<SimNameChange> changes, SimRandom& random) {
+  std::vector<SimNameChange> moves;
+  std::ranges::copy_if(changes, std::back_inserter(moves), [](const SimNameChange& change) { return !!change.move; });
+  std::erase_if(changes, [](const SimNameChange& change) { return !!change.move; });
+  keep_some<SimNames, SimNameChange>(names, changes, random);
+  for (const SimNameChange& change : moves) {
+    if (!change.move->is_kept) change.move->is_kept = random.coin();
+    if (*change.move->is_kept) put_into(names, change);
+  }
+}
+
 std::vector<std::string> parts_of(const std::string& path) {
   std::vector<std::string> parts;
   std::string part;
@@ -96,7 +110,10 @@ void SimNode::change(SimNameChange what) {
 
 void SimNode::sync() {
   for (const SimChange& change : dirty) put_into(safe, change);
-  for (const SimNameChange& change : names_dirty) put_into(names_safe, change);
+  for (const SimNameChange& change : names_dirty) {
+    put_into(names_safe, change);
+    if (change.move) change.move->is_kept = true;
+  }
   dirty.clear();
   names_dirty.clear();
 }
@@ -197,6 +214,21 @@ Result<void> SimDisk::State::remove(const std::string& path) {
   if (!node->names_now.empty()) return os_error(ENOTEMPTY, "remove");
   COFFER_TRY(const auto place, folder_of(path));
   return change(*place.first, SimNameChange{place.second, nullptr, ""}, epoch);
+}
+
+Result<void> SimDisk::State::move(const std::string& from, const std::string& to) {
+  COFFER_DO(check(epoch));
+  COFFER_TRY(const SimNodePtr node, find(from));
+  COFFER_TRY(const auto old_place, folder_of(from));
+  COFFER_TRY(const auto new_place, folder_of(to));
+  if (old_place.first == new_place.first) {
+    return change(*new_place.first, SimNameChange{new_place.second, node, old_place.second}, epoch);
+  }
+  COFFER_TRY(const bool is_on, count(epoch));
+  const auto both = std::make_shared<SimMove>();
+  new_place.first->change(SimNameChange{new_place.second, node, "", both});
+  old_place.first->change(SimNameChange{old_place.second, nullptr, "", both});
+  return is_on ? said_of_change() : power_is_off();
 }
 
 void SimDisk::State::restart() {
@@ -327,15 +359,7 @@ Result<void> SimDisk::remove(const std::string& path) {
 
 Result<void> SimDisk::rename(const std::string& from, const std::string& to) {
   const MutexLock lock(state_->mutex);
-  COFFER_DO(state_->check(state_->epoch));
-  COFFER_TRY(const SimNodePtr node, state_->find(from));
-  COFFER_TRY(const auto old_place, state_->folder_of(from));
-  COFFER_TRY(const auto new_place, state_->folder_of(to));
-  if (old_place.first == new_place.first) {
-    return state_->change(*new_place.first, SimNameChange{new_place.second, node, old_place.second}, state_->epoch);
-  }
-  COFFER_DO(state_->change(*new_place.first, SimNameChange{new_place.second, node, ""}, state_->epoch));
-  return state_->change(*old_place.first, SimNameChange{old_place.second, nullptr, ""}, state_->epoch);
+  return state_->move(from, to);
 }
 
 Result<bool> SimDisk::make_one_folder(const std::string& path) {

@@ -4,7 +4,8 @@
 // changes. restart() after a cut keeps of each list, as the seed says, all, nothing, the first few with the last one
 // torn, or any of them in any mixture, torn at sectors of 512 bytes or pages of 4 KiB. Lists know nothing of each
 // other, so a later write of one file may outlive an earlier one of another, and a name may outlive the content that
-// it is for. Syncing a file makes its content safe, never its name: that is in its folder's list.
+// it is for. Syncing a file makes its content safe, never its name: that is in its folder's list. A rename from one
+// folder to another is in both lists, and kept in both or in neither, as by a journal.
 //
 // A sync of a file that fails drops its list, as Linux marks pages clean that it could not write: reading still shows
 // them, the next sync succeeds, and they are not on the disk. Names are in the file system's journal, which does not

@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -43,11 +45,18 @@ struct SimChange {
   bool is_truncate;
 };
 
-/// A change of a folder: `name` becomes `node`, or nothing; `from` is where it was before, if it is a rename.
+/// A rename from one folder to another: one transaction of the file system's journal, so both see it or neither.
+struct SimMove {
+  std::optional<bool> is_kept;
+};
+
+/// A change of a folder: `name` becomes `node`, or nothing; `from` is where it was before, if it is a rename within
+/// it. Of a `move` each of the two folders has one.
 struct SimNameChange {
   std::string name;
   SimNodePtr node;
   std::string from;
+  std::shared_ptr<SimMove> move{};
 };
 
 struct SimNode {
@@ -74,6 +83,7 @@ class SimDisk::State {
   Result<void> sync(SimNode& node, std::uint64_t of_epoch) REQUIRES(mutex);
   Result<void> change(SimNode& node, SimChange what, std::uint64_t of_epoch) REQUIRES(mutex);
   Result<void> change(SimNode& node, SimNameChange what, std::uint64_t of_epoch) REQUIRES(mutex);
+  Result<void> move(const std::string& from, const std::string& to) REQUIRES(mutex);
   /// What is said of a change that was done.
   Result<void> said_of_change() REQUIRES(mutex);
   /// Its folder and its last name; ENOENT where the folder is not there.

@@ -79,6 +79,26 @@ TEST(ASimDisk, LosesForGoodWhatASyncFailedToWrite) {
   EXPECT_EQ(seen, std::set<std::string>{"old"});
 }
 
+TEST(ASimDisk, HasAFileThatMovedInOneFolderOrTheOther) {
+  std::set<std::string> seen;
+  for (unsigned seed = 0; seed < kSeeds; ++seed) {
+    SimDisk disk(seed);
+    EXPECT_TRUE(disk.make_folder("/a"));
+    EXPECT_TRUE(disk.make_folder("/b"));
+    EXPECT_TRUE(os::replace_file(disk, "/a/file", as_bytes("x")));
+    EXPECT_TRUE(disk.rename("/a/file", "/b/file"));
+    if (seed % 2 == 0) {
+      EXPECT_TRUE(disk.sync_folder("/b"));
+    }
+    disk.cut_power();
+    disk.restart();
+    const bool is_in_a = disk.list("/a")->size() == 1;
+    EXPECT_NE(is_in_a, disk.list("/b")->size() == 1) << "seed " << seed;
+    seen.insert(std::string(seed % 2 == 0 ? "synced" : "not synced") + (is_in_a ? ", old" : ", new"));
+  }
+  EXPECT_EQ(seen, (std::set<std::string>{"synced, new", "not synced, new", "not synced, old"}));
+}
+
 /// How many rows a database holds after a cut, over many seeds.
 std::set<std::int64_t> rows_after_a_cut(db::Sync sync) {
   std::set<std::int64_t> seen;
