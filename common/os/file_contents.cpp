@@ -3,14 +3,10 @@
 #include <string>
 #include <vector>
 
+#include "common/os/paths.h"
+
 namespace coffer::os {
 namespace {
-
-std::string folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
 
 Result<void> write_and_sync(Disk& disk, const std::string& path, ByteView bytes) {
   COFFER_TRY(const std::unique_ptr<File> file, disk.open(path, Open::create));

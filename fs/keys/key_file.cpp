@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "common/os/paths.h"
 #include "fs/keys/checked_text.h"
 
 namespace coffer::keys {
@@ -19,12 +20,6 @@ Error malformed() {
   return {Fault::corrupt, 0, "key file is damaged, or no key file: it has one line that begins with coffer-key-file-1"};
 }
 
-std::string folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  if (slash == std::string::npos) return ".";
-  return slash == 0 ? "/" : path.substr(0, slash);
-}
-
 Result<void> write_new(os::Disk& disk, const std::string& path, ByteView bytes) {
   Result<std::unique_ptr<os::File>> file = disk.open(path, os::Open::create_new);
   if (!file && file.error().code == EEXIST) {
@@ -33,7 +28,7 @@ Result<void> write_new(os::Disk& disk, const std::string& path, ByteView bytes) 
   if (!file) return std::move(file).error();
   Result<void> written = (*file)->write_at(bytes, 0);
   if (written) written = (*file)->sync();
-  if (written) written = disk.sync_folder(folder_of(path));
+  if (written) written = disk.sync_folder(os::folder_of(path));
   if (!written) (void)disk.remove(path);  // Nobody shall take it for one that is kept.
   return written;
 }

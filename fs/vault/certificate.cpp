@@ -14,7 +14,7 @@ constexpr std::size_t kPemBytesMax = 256u << 10;
 constexpr auto kRenewDeadline = std::chrono::seconds(20);
 
 Result<tls::CertificateFacts> facts_of(const VaultFolder& folder) {
-  COFFER_TRY(const Bytes pem, os::read_file(os::real_disk(), folder.certificate(), kPemBytesMax));
+  COFFER_TRY(const Bytes pem, os::read_file(*folder.disk, folder.certificate(), kPemBytesMax));
   return tls::read_certificate(as_text(pem));
 }
 
@@ -32,7 +32,7 @@ Result<os::WallTime> certificate_end(const VaultFolder& folder) {
 }
 
 Result<void> renew_certificate(const VaultFolder& folder, const VaultSettings& settings, rpc::Client& client) {
-  os::Disk& disk = os::real_disk();
+  os::Disk& disk = *folder.disk;
   COFFER_TRY(const Bytes key, os::read_file(disk, folder.certificate_key(), kPemBytesMax));
   COFFER_TRY(Bytes csr, tls::make_csr(key, settings.client_name.empty() ? "coffer client" : settings.client_name));
   COFFER_TRY(const rpc::RenewedCertificate renewed, rpc::wait<rpc::RenewedCertificate>([&](auto done) {

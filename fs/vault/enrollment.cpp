@@ -1,16 +1,13 @@
 #include "fs/vault/enrollment.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <utility>
 
 #include "common/base/text.h"
 #include "common/crypto/hash.h"
 #include "common/os/clock.h"
-#include "common/os/disk.h"
+#include "common/os/paths.h"
 #include "common/os/random.h"
 #include "fs/keys/key_file.h"
 #include "fs/keys/key_slot.h"
@@ -26,12 +23,8 @@ namespace {
 constexpr std::size_t kPemBytesMax = 256u << 10;
 
 Error refused(int code, std::string what) { return {Fault::refused, code, std::move(what)}; }
-bool is_there(const std::string& path) {
-  struct stat found {};
-  return ::stat(path.c_str(), &found) == 0;
-}
-Result<void> write_file(const std::string& path, ByteView bytes) {
-  return os::replace_file(os::real_disk(), path, bytes);
+Result<void> write_file(const VaultFolder& folder, const std::string& path, ByteView bytes) {
+  return os::replace_file(*folder.disk, path, bytes);
 }
 
 /// An identity in a folder of its own below HOME/enrolling, until its vault is opened.
@@ -40,8 +33,14 @@ struct Identity {
   VaultSettings settings;
 };
 
-// What can be found wrong before the token is used up.
-Result<void> check_before(const KeySource& key) {
+/// What an earlier run left in `folder`; empty where it did not come so far.
+Result<VaultSettings> settings_of_before(const VaultFolder& folder) {
+  if (!os::is_there(*folder.disk, folder.settings())) return VaultSettings();
+  return read_settings(folder);
+}
+
+// What can be found wrong before the token is used up. A key file that an earlier run was making may be half there.
+Result<void> check_before(const KeySource& key, const VaultSettings& before) {
   if (!key.passphrase_file.empty()) {
     COFFER_TRY(const crypto::Secret unused, read_passphrase_file(key.passphrase_file));
     if (key.passphrase_file == "-")
@@ -49,38 +48,70 @@ Result<void> check_before(const KeySource& key) {
           EINVAL, "a passphrase for enrolment is read from a file or typed, not from a pipe: give --passphrase-file F");
   }
   if (key.key_file.empty()) return {};
-  if (is_there(key.key_file)) {
-    Result<keys::KeyFile> file = keys::KeyFile::read(os::real_disk(), key.key_file);
-    if (!file) return std::move(file).error().in(key.key_file);
+  if (os::is_there(*key.disk, key.key_file)) {
+    Result<keys::KeyFile> file = keys::KeyFile::read(*key.disk, key.key_file);
+    if (!file && before.key_file != key.key_file) return std::move(file).error().in(key.key_file);
     return {};
   }
-  const std::string parent = std::filesystem::path(key.key_file).parent_path().string();
-  if (!is_there(parent))
+  const std::string parent = os::folder_of(key.key_file);
+  if (!os::is_there(*key.disk, parent))
     return refused(ENOENT, "the folder " + parent + " for the key file is not there: make it first");
   return {};
 }
 
-Result<Bytes> read_pem(const std::string& path) {
-  Result<Bytes> bytes = os::read_file(os::real_disk(), path, kPemBytesMax);
+Result<Bytes> read_pem(os::Disk& disk, const std::string& path) {
+  Result<Bytes> bytes = os::read_file(disk, path, kPemBytesMax);
   if (!bytes) return std::move(bytes).error().in(path);
   return bytes;
+}
+
+// A name from a server is not trusted as a path.
+std::string folder_name(const VaultSettings& settings) {
+  const bool is_plain = !settings.name.empty() && settings.name.front() != '.' && settings.name.size() <= 100 &&
+                        settings.name.find('/') == std::string::npos && settings.name.find('\0') == std::string::npos;
+  return is_plain ? settings.name : settings.id.hex();
+}
+
+Error is_enrolled(const Home& home, const std::string& vault_name) {
+  return refused(EEXIST, home.path() + " has the vault " + vault_name +
+                             " already: mount it with `coffer mount`, or enrol into another --home");
+}
+
+Result<void> check_is_new(const Home& home, const VaultSettings& settings) {
+  COFFER_TRY(const std::vector<std::string> names, home.vault_names());
+  for (const std::string& name : names) {
+    Result<VaultSettings> other = read_settings(home.folder(name));
+    if (name == folder_name(settings) || (other && other->id == settings.id)) return is_enrolled(home, name);
+  }
+  return {};
+}
+
+// A run that came to its end may not have said so. The token itself is used up then, and asking with it is in vain.
+Result<void> check_token_is_new(const Home& home, const std::string& id) {
+  COFFER_TRY(const std::vector<std::string> names, home.vault_names());
+  for (const std::string& name : names) {
+    Result<VaultSettings> other = read_settings(home.folder(name));
+    if (other && other->enrolled_as == id) return is_enrolled(home, name);
+  }
+  return {};
 }
 
 // The private key is on the disk before the token is used up: where the answer is lost, the server gives it again to
 // whoever has the key.
 Result<rpc::Enrolled> ask_for_certificate(const VaultFolder& folder, const tls::Token& token) {
-  COFFER_DO(os::real_disk().make_folder(folder.path + "/tls"));
-  const bool was_asked_before = is_there(folder.certificate_key());
-  if (!was_asked_before) COFFER_DO(write_file(folder.certificate_key(), tls::make_key().bytes()));
-  COFFER_TRY(Bytes key_pem, read_pem(folder.certificate_key()));
+  os::Disk& disk = *folder.disk;
+  COFFER_DO(disk.make_folder(folder.path + "/tls"));
+  const bool was_asked_before = os::is_there(disk, folder.certificate_key());
+  if (!was_asked_before) COFFER_DO(write_file(folder, folder.certificate_key(), tls::make_key().bytes()));
+  COFFER_TRY(Bytes key_pem, read_pem(disk, folder.certificate_key()));
   const Result<Bytes> csr = tls::make_csr(key_pem, "coffer client");
   crypto::wipe(key_pem);
   if (!csr) return Error(csr.error()).in(folder.certificate_key());
   Result<rpc::Enrolled> enrolled = rpc::enroll(token, *csr, "coffer", ServerCall::deadline());
   if (!enrolled && enrolled.error().fault == Fault::refused && !was_asked_before) {  // It holds nothing of this key.
-    (void)os::real_disk().remove(folder.certificate_key());
-    (void)os::real_disk().remove(folder.path + "/tls");
-    (void)os::real_disk().remove(folder.path);
+    (void)disk.remove(folder.certificate_key());
+    (void)disk.remove(folder.path + "/tls");
+    (void)disk.remove(folder.path);
   }
   if (!enrolled && enrolled.error().fault == Fault::offline) {
     return std::move(enrolled).error().in("no answer from the server (run the same command again: the token is good)");
@@ -88,19 +119,20 @@ Result<rpc::Enrolled> ask_for_certificate(const VaultFolder& folder, const tls::
   return enrolled;
 }
 
-Result<Identity> from_token(const Home& home, const std::string& text) {
-  COFFER_TRY(const tls::Token token, tls::decode_token(text));
+Result<Identity> from_token(const Home& home, const EnrollmentRequest& request) {
+  COFFER_TRY(const tls::Token token, tls::decode_token(request.token));
   const std::string id = object::short_hex(crypto::sha256(token.secret));
-  Identity identity{{home.enrolling() + "/" + id}, {}};
-  if (is_there(identity.folder.settings())) {
-    COFFER_TRY(identity.settings, read_settings(identity.folder));
-    return identity;
-  }
+  COFFER_DO(check_token_is_new(home, id));
+  Identity identity{home.enrolling(id), {}};
+  COFFER_TRY(identity.settings, settings_of_before(identity.folder));
+  COFFER_DO(check_before(request.key, identity.settings));
+  if (!identity.settings.name.empty()) return identity;
   COFFER_TRY(const rpc::Enrolled enrolled, ask_for_certificate(identity.folder, token));
-  COFFER_DO(write_file(identity.folder.certificate(), as_bytes(enrolled.certificate_pem)));
-  COFFER_DO(write_file(identity.folder.ca(), as_bytes(enrolled.ca_pem)));
+  COFFER_DO(write_file(identity.folder, identity.folder.certificate(), as_bytes(enrolled.certificate_pem)));
+  COFFER_DO(write_file(identity.folder, identity.folder.ca(), as_bytes(enrolled.ca_pem)));
   identity.settings.name = enrolled.vault.name;
   identity.settings.id = enrolled.vault.id;
+  identity.settings.enrolled_as = id;
   identity.settings.server = {token.host, token.port};
   identity.settings.client = enrolled.client;
   identity.settings.client_name = enrolled.client_name;
@@ -108,10 +140,11 @@ Result<Identity> from_token(const Home& home, const std::string& text) {
   return identity;
 }
 
-Result<Identity> from_files(const Home& home, const HandmadeIdentity& files) {
-  COFFER_TRY(const Bytes certificate, read_pem(files.certificate));
-  COFFER_TRY(const Bytes key, read_pem(files.certificate_key));
-  COFFER_TRY(const Bytes ca, read_pem(files.ca));
+Result<Identity> from_files(const Home& home, const EnrollmentRequest& request) {
+  const HandmadeIdentity& files = *request.handmade;
+  COFFER_TRY(const Bytes certificate, read_pem(home.disk(), files.certificate));
+  COFFER_TRY(const Bytes key, read_pem(home.disk(), files.certificate_key));
+  COFFER_TRY(const Bytes ca, read_pem(home.disk(), files.ca));
   Result<tls::CertificateFacts> facts = tls::read_certificate(as_text(certificate));
   if (!facts) return std::move(facts).error().in(files.certificate);
   Result<bool> fits = tls::fits(as_text(certificate), key);
@@ -119,14 +152,13 @@ Result<Identity> from_files(const Home& home, const HandmadeIdentity& files) {
   if (!*fits)
     return refused(EINVAL, files.certificate_key + " is not the key of " + files.certificate +
                                ": give the pair that was made together");
-  Identity identity{{home.enrolling() + "/" + object::short_hex(facts->fingerprint)}, {}};
-  COFFER_DO(os::real_disk().make_folder(identity.folder.path + "/tls"));
-  COFFER_DO(write_file(identity.folder.certificate_key(), key));
-  COFFER_DO(write_file(identity.folder.certificate(), certificate));
-  COFFER_DO(write_file(identity.folder.ca(), ca));
-  if (is_there(identity.folder.settings())) {
-    COFFER_TRY(identity.settings, read_settings(identity.folder));
-  }
+  Identity identity{home.enrolling(object::short_hex(facts->fingerprint)), {}};
+  COFFER_TRY(identity.settings, settings_of_before(identity.folder));
+  COFFER_DO(check_before(request.key, identity.settings));
+  COFFER_DO(home.disk().make_folder(identity.folder.path + "/tls"));
+  COFFER_DO(write_file(identity.folder, identity.folder.certificate_key(), key));
+  COFFER_DO(write_file(identity.folder, identity.folder.certificate(), certificate));
+  COFFER_DO(write_file(identity.folder, identity.folder.ca(), ca));
   identity.settings.server = files.server;
   return identity;
 }
@@ -156,20 +188,20 @@ bool holds(std::span<const Bytes> slots, const Bytes& slot) { return std::ranges
 
 // A key file is noted before it is made: where the vault's first slot is not known to be stored, a later run goes on
 // with this file, and with no other that is there.
-Result<keys::KeyFile> new_key_file(Identity& identity, const std::string& path) {
-  if (is_there(path)) {
+Result<keys::KeyFile> new_key_file(Identity& identity, os::Disk& disk, const std::string& path) {
+  if (os::is_there(disk, path)) {
     if (identity.settings.key_file != path) {
       return refused(EEXIST,
                      path + " exists already, and vault " + identity.settings.name +
                          " is new and needs a key file of its own: give another path and run the same command again");
     }
-    Result<keys::KeyFile> file = keys::KeyFile::read(os::real_disk(), path);
+    Result<keys::KeyFile> file = keys::KeyFile::read(disk, path);
     if (file || file.error().fault != Fault::corrupt) return file;
-    COFFER_DO(os::real_disk().remove(path));  // Half made: no slot is for it, or the vault would have one.
+    COFFER_DO(disk.remove(path));  // Half made: no slot is for it, or the vault would have one.
   }
   identity.settings.key_file = path;
   COFFER_DO(write_settings(identity.folder, identity.settings));
-  return keys::KeyFile::make(os::real_disk(), path, os::real_random());
+  return keys::KeyFile::make(disk, path, os::real_random());
 }
 
 // The first slot of a new vault: under a new key file, or under a passphrase.
@@ -177,7 +209,7 @@ Result<Bytes> first_slot(const keys::VaultKey& key, Identity& identity, const En
   os::Random& random = os::real_random();
   const VaultSettings& settings = identity.settings;
   if (!request.key.key_file.empty()) {
-    Result<keys::KeyFile> file = new_key_file(identity, request.key.key_file);
+    Result<keys::KeyFile> file = new_key_file(identity, *request.key.disk, request.key.key_file);
     if (!file) return std::move(file).error().in("the key file " + request.key.key_file);
     return keys::wrap_with_key_file(key, *file, settings.id, random);
   }
@@ -204,14 +236,14 @@ Result<void> note_slot(Identity& identity, const Bytes& slot) {
 // goes only where the vault has other slots and not this one: it cannot become the first any more.
 Result<keys::VaultKey> make_first_slot(ServerCall& server, Identity& identity, const EnrollmentRequest& request) {
   keys::VaultKey key = keys::VaultKey::generate(os::real_random());
-  const bool is_new_file = !request.key.key_file.empty() && !is_there(request.key.key_file);
+  const bool is_new_file = !request.key.key_file.empty() && !os::is_there(*request.key.disk, request.key.key_file);
   COFFER_TRY(const Bytes slot, first_slot(key, identity, request));
   COFFER_DO(note_slot(identity, slot));
   Result<std::uint64_t> put = server.put_key_slot(slot, true);
   if (put) return key;
   const Result<std::vector<Bytes>> stored = key_slots(server);
   if (stored && holds(*stored, slot)) return key;
-  if (stored && !stored->empty() && is_new_file) (void)os::real_disk().remove(request.key.key_file);
+  if (stored && !stored->empty() && is_new_file) (void)request.key.disk->remove(request.key.key_file);
   return std::move(put).error().in("the new key slot (run the same command again)");
 }
 
@@ -237,29 +269,11 @@ Result<crypto::Secret> make_recovery_key(ServerCall& server, Identity& identity,
 
 Result<keys::VaultKey> open_keys(const std::vector<Bytes>& slots, const VaultSettings& settings,
                                  const KeySource& source) {
-  if (!source.key_file.empty() && !is_there(source.key_file)) {
+  if (!source.key_file.empty() && !os::is_there(*source.disk, source.key_file)) {
     return refused(ENOENT, "vault " + settings.name + " has a key already, and the key file " + source.key_file +
                                " is not there: bring the key file of that vault here, and run the same command again");
   }
   return open_slots(slots, settings.id, source);
-}
-
-// A name from a server is not trusted as a path.
-std::string folder_name(const VaultSettings& settings) {
-  const bool is_plain = !settings.name.empty() && settings.name.front() != '.' && settings.name.size() <= 100 &&
-                        settings.name.find('/') == std::string::npos && settings.name.find('\0') == std::string::npos;
-  return is_plain ? settings.name : settings.id.hex();
-}
-
-Result<void> check_is_new(const Home& home, const VaultSettings& settings) {
-  COFFER_TRY(const std::vector<std::string> names, home.vault_names());
-  for (const std::string& name : names) {
-    Result<VaultSettings> other = read_settings(home.folder(name));
-    if (name != folder_name(settings) && !(other && other->id == settings.id)) continue;
-    return refused(EEXIST, home.path() + " has the vault " + name +
-                               " already: mount it with `coffer mount`, or enrol into another --home");
-  }
-  return {};
 }
 
 // Asks the server which vault it is to be.
@@ -282,10 +296,7 @@ Result<void> learn(Identity& identity, const std::string& vault_name) {
 }
 
 Result<Enrollment> enroll_into(const Home& home, const EnrollmentRequest& request) {
-  COFFER_DO(check_before(request.key));
-  COFFER_DO(os::real_disk().make_folder(home.enrolling()));
-  COFFER_TRY(Identity identity,
-             request.handmade ? from_files(home, *request.handmade) : from_token(home, request.token));
+  COFFER_TRY(Identity identity, request.handmade ? from_files(home, request) : from_token(home, request));
   COFFER_DO(learn(identity, request.vault_name));
   COFFER_DO(check_is_new(home, identity.settings));
 
@@ -306,10 +317,10 @@ Result<Enrollment> enroll_into(const Home& home, const EnrollmentRequest& reques
   identity.settings.key_file = request.key.key_file;
   COFFER_DO(write_settings(identity.folder, identity.settings));
   enrollment.folder = home.folder(folder_name(identity.settings));
-  COFFER_DO(os::real_disk().make_folder(home.path() + "/vaults"));
-  COFFER_DO(os::real_disk().rename(identity.folder.path, enrollment.folder.path));
-  COFFER_DO(os::real_disk().sync_folder(home.path() + "/vaults"));
-  (void)os::real_disk().remove(home.enrolling());  // Stays where another enrolment waits in it.
+  COFFER_DO(home.disk().make_folder(home.vaults()));
+  COFFER_DO(home.disk().rename(identity.folder.path, enrollment.folder.path));
+  COFFER_DO(home.disk().sync_folder(home.vaults()));
+  (void)home.disk().remove(home.enrolling());  // Stays where another enrolment waits in it.
   enrollment.settings = std::move(identity.settings);
   return enrollment;
 }
@@ -319,8 +330,8 @@ Result<Enrollment> enroll_into(const Home& home, const EnrollmentRequest& reques
 Result<Enrollment> enroll(const Home& home, const EnrollmentRequest& request) {
   Result<Enrollment> enrollment = enroll_into(home, request);
   if (!enrollment) {  // Only empty folders go.
-    (void)os::real_disk().remove(home.enrolling());
-    (void)os::real_disk().remove(home.path());
+    (void)home.disk().remove(home.enrolling());
+    (void)home.disk().remove(home.path());
   }
   return enrollment;
 }

@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +11,7 @@
 #include <utility>
 
 #include "common/base/text.h"
-#include "common/os/disk.h"
+#include "common/os/paths.h"
 
 namespace coffer::vault {
 
@@ -20,11 +19,6 @@ namespace {
 
 constexpr std::size_t kSettingsBytesMax = 1u << 20;
 constexpr std::size_t kLockBytesMax = 8192;
-
-bool is_there(const std::string& path) {
-  struct stat found {};
-  return ::stat(path.c_str(), &found) == 0;
-}
 
 Error damaged(const VaultFolder& folder) {
   return {Fault::corrupt, 0,
@@ -69,7 +63,7 @@ std::optional<Holder> read_holder(int fd) {
 }  // namespace
 
 Result<VaultSettings> read_settings(const VaultFolder& folder) {
-  COFFER_TRY(const Bytes bytes, os::read_file(os::real_disk(), folder.settings(), kSettingsBytesMax));
+  COFFER_TRY(const Bytes bytes, os::read_file(*folder.disk, folder.settings(), kSettingsBytesMax));
   const nlohmann::json json = nlohmann::json::parse(as_text(bytes), nullptr, false);
   if (!json.is_object()) return damaged(folder);
   try {
@@ -90,6 +84,7 @@ Result<VaultSettings> read_settings(const VaultFolder& folder) {
       if (key.size() != settings.receipt_key.emplace().size()) return damaged(folder);
       std::ranges::copy(key, settings.receipt_key->begin());
     }
+    settings.enrolled_as = json.value("enrolled_as", "");
     settings.mountpoint = json.value("mountpoint", "");
     return settings;
   } catch (const nlohmann::json::exception&) {
@@ -111,18 +106,19 @@ Result<void> write_settings(const VaultFolder& folder, const VaultSettings& sett
   for (const Bytes& slot : settings.key_slots) json["key_slots"].push_back(base::to_hex(slot));
   for (const Bytes& slot : settings.removing_slots) json["removing_slots"].push_back(base::to_hex(slot));
   for (const Bytes& slot : settings.own_slots) json["own_slots"].push_back(base::to_hex(slot));
+  if (!settings.enrolled_as.empty()) json["enrolled_as"] = settings.enrolled_as;
   if (!settings.mountpoint.empty()) json["mountpoint"] = settings.mountpoint;
   const std::string text = json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
   if (text.size() > kSettingsBytesMax) {
     return Error{Fault::refused, EFBIG, folder.settings() + " would be too long to be read again: it stays as it is"};
   }
-  return os::replace_file(os::real_disk(), folder.settings(), as_bytes(text));
+  return os::replace_file(*folder.disk, folder.settings(), as_bytes(text));
 }
 
 rpc::ClientOptions client_options(const VaultFolder& folder, const VaultSettings& settings) {
   rpc::ClientOptions options;
   options.server = settings.server;
-  options.identity = {folder.ca(), folder.certificate(), folder.certificate_key()};
+  options.identity = {folder.ca(), folder.certificate(), folder.certificate_key(), folder.disk};
   options.vault = settings.id;
   options.program = "coffer";
   return options;
@@ -152,10 +148,10 @@ Result<Home> Home::find(const std::string& given) {
 
 Result<std::vector<std::string>> Home::vault_names() const {
   std::vector<std::string> names;
-  if (!is_there(path_ + "/vaults")) return names;
-  COFFER_TRY(const std::vector<std::string> all, os::real_disk().list(path_ + "/vaults"));
+  if (!os::is_there(*disk_, vaults())) return names;
+  COFFER_TRY(const std::vector<std::string> all, disk_->list(vaults()));
   for (const std::string& name : all) {
-    if (is_there(folder(name).settings())) names.push_back(name);
+    if (os::is_there(*disk_, folder(name).settings())) names.push_back(name);
   }
   return names;
 }

@@ -26,6 +26,7 @@
 #include "common/base/result.h"
 #include "common/crypto/sign.h"
 #include "common/object/ids.h"
+#include "common/os/disk.h"
 #include "net/rpc/client.h"
 
 namespace coffer::vault {
@@ -43,12 +44,14 @@ struct VaultSettings {
   std::vector<Bytes> removing_slots;
   std::string mountpoint;                        ///< Of the last mount.
   std::optional<crypto::PublicKey> receipt_key;  ///< Of the server, as first seen.
+  std::string enrolled_as;       ///< Its folder's name in HOME/enrolling, which tells the token; else empty.
   std::vector<Bytes> own_slots;  ///< While enrolling: those that this machine put, or was about to put, on the server.
 };
 
-/// Paths of one vault's folder.
+/// Paths of one vault's folder, and the disk that they are on.
 struct VaultFolder {
   std::string path;
+  os::Disk* disk = &os::real_disk();
 
   std::string settings() const { return path + "/vault.json"; }
   std::string ca() const { return path + "/tls/ca.pem"; }
@@ -69,16 +72,19 @@ Result<VaultSettings> read_settings(const VaultFolder& folder);
 Result<void> write_settings(const VaultFolder& folder, const VaultSettings& settings);
 rpc::ClientOptions client_options(const VaultFolder& folder, const VaultSettings& settings);
 
-/// Thread-safe; holds nothing but the path.
+/// Thread-safe; holds nothing but the path and the disk.
 class Home {
  public:
-  explicit Home(std::string path) : path_(std::move(path)) {}
+  explicit Home(std::string path, os::Disk& disk = os::real_disk()) : path_(std::move(path)), disk_(&disk) {}
   /// `given` if not empty, else as the head of this file says. Fault::refused where there is no HOME either.
   static Result<Home> find(const std::string& given);
 
   const std::string& path() const { return path_; }
-  VaultFolder folder(const std::string& vault_name) const { return {path_ + "/vaults/" + vault_name}; }
+  os::Disk& disk() const { return *disk_; }
+  VaultFolder folder(const std::string& vault_name) const { return {vaults() + "/" + vault_name, disk_}; }
+  std::string vaults() const { return path_ + "/vaults"; }
   std::string enrolling() const { return path_ + "/enrolling"; }
+  VaultFolder enrolling(const std::string& id) const { return {enrolling() + "/" + id, disk_}; }
   /// Names of the vaults that are enrolled here, sorted.
   Result<std::vector<std::string>> vault_names() const;
   /// The vault called `name`, or the only one if `name` is empty; Fault::refused with what to do otherwise.
@@ -86,6 +92,7 @@ class Home {
 
  private:
   std::string path_;
+  os::Disk* disk_;
 };
 
 /// The right to use a vault's folder, held by one process at a time; given back by the destructor.

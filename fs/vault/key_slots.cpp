@@ -95,10 +95,10 @@ Result<std::uint64_t> add_key_file(const VaultFolder& folder, const KeySource& s
   COFFER_TRY(const VaultSettings settings, read_settings(folder));
   Keyring ring(folder, settings);
   COFFER_TRY(const keys::VaultKey key, ring.open(source));
-  Result<keys::KeyFile> file = keys::KeyFile::make(os::real_disk(), new_key_file, os::real_random());
+  Result<keys::KeyFile> file = keys::KeyFile::make(*source.disk, new_key_file, os::real_random());
   if (!file) return std::move(file).error().in("the key file " + new_key_file);
   Result<std::uint64_t> number = put(ring, keys::wrap_with_key_file(key, *file, settings.id, os::real_random()));
-  if (!number && number.error().fault == Fault::refused) (void)os::real_disk().remove(new_key_file);
+  if (!number && number.error().fault == Fault::refused) (void)source.disk->remove(new_key_file);
   return number;
 }
 

@@ -20,7 +20,7 @@ struct SlotFacts {
 
 /// All block for the server, and the latter for scrypt: Fault::offline, Fault::refused.
 Result<std::vector<SlotFacts>> list_slots(const VaultFolder& folder);
-/// Opens the vault with `source` and adds a slot. The key file is made, and must not exist yet.
+/// Opens the vault with `source` and adds a slot. The key file is made on the disk of `source`, and must not exist yet.
 Result<std::uint64_t> add_key_file(const VaultFolder& folder, const KeySource& source, const std::string& new_key_file);
 Result<std::uint64_t> add_passphrase(const VaultFolder& folder, const KeySource& source,
                                      const crypto::Secret& passphrase);

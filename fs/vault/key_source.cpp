@@ -108,7 +108,7 @@ Result<keys::VaultKey> open_slots(std::span<const Bytes> slots, const object::Va
                      "this is not the recovery key of this vault: look for a newer one, or give --key-file");
   }
   if (!source.key_file.empty()) {
-    Result<keys::KeyFile> file = keys::KeyFile::read(os::real_disk(), source.key_file);
+    Result<keys::KeyFile> file = keys::KeyFile::read(*source.disk, source.key_file);
     if (!file) {
       if (file.error().code == ENOENT) {
         return wrong("the key file " + source.key_file + " is not there: bring it back, or give --key-file F");

@@ -11,13 +11,15 @@
 #include "common/crypto/wipe.h"
 #include "common/object/ids.h"
 #include "common/object/key_slots.h"
+#include "common/os/disk.h"
 #include "fs/keys/vault_key.h"
 
 namespace coffer::vault {
 
 struct KeySource {
-  std::string key_file;         ///< Absolute path, or empty.
-  std::string passphrase_file;  ///< Path, or empty; its first line is the passphrase.
+  std::string key_file;               ///< Absolute path, or empty.
+  os::Disk* disk = &os::real_disk();  ///< Of the key file.
+  std::string passphrase_file;        ///< Path, or empty; its first line is the passphrase.
   std::string recovery_key_file;
   std::optional<crypto::Secret> recovery_key;  ///< Text, as it was printed.
   /// Asks the person at the terminal; empty where there is none. `again`: the last answer did not fit.

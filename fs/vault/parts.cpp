@@ -149,13 +149,13 @@ Result<keys::VaultKey> Vault::Parts::open_key(const KeySource& key_source) {
 }
 
 Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
-  os::Disk& disk = os::real_disk();
+  os::Disk& disk = *folder.disk;
   os::Random& random = os::real_random();
   os::Clock& clock = os::real_clock();
   chunker_key = key.derive(keys::kChunkerLabel, settings.id);
   pieces.emplace(key.derive(keys::kPieceLabel, settings.id));
   sealer = std::make_unique<seal::Sealer>(key, settings.id, random, options.compression);
-  Result<std::unique_ptr<meta::Tree>> opened = meta::Tree::open(folder.tree(), clock, *this);
+  Result<std::unique_ptr<meta::Tree>> opened = meta::Tree::open(folder.tree(), clock, *this, disk);
   if (!opened && opened.error().fault == Fault::corrupt) {
     return std::move(opened).error().in("the local tree is damaged; `coffer check` says what to do");
   }

@@ -89,7 +89,7 @@ Status Vault::Parts::status() const {
   if (facts && settings.receipt_key && facts->receipt_key != *settings.receipt_key) {
     add(std::string(upload::kOtherReceiptKey));
   }
-  add(room_problem(*spool, os::real_disk(), folder.spool()));
+  add(room_problem(*spool, *folder.disk, folder.spool()));
   status.alarm = log_watch->alarm();
   status.healed_chunks = healer->healed_count();
   if (status.alarm) {

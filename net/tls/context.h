@@ -9,6 +9,7 @@
 
 #include "common/base/result.h"
 #include "common/crypto/hash.h"
+#include "common/os/disk.h"
 
 struct ssl_ctx_st;
 
@@ -20,6 +21,7 @@ struct ServerFiles {
   std::string key;
   std::string ca;        ///< Signs clients; sent along with the server's certificate, for the pin in tokens.
   std::string extra_ca;  ///< Further CAs whose clients are let in; empty, or a file that need not exist.
+  os::Disk* disk = &os::real_disk();
 };
 
 /// Paths of PEM files.
@@ -27,6 +29,7 @@ struct ClientIdentity {
   std::string ca_file;  ///< The only CA that is trusted.
   std::string certificate_file;
   std::string key_file;
+  os::Disk* disk = &os::real_disk();
 };
 
 /// Settings shared by any number of connections. Copies share one object; thread-safe.

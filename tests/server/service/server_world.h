@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <thread>
 
@@ -92,6 +93,9 @@ inline object::Commit commit_after(const object::VaultId& vault, const object::C
 
 class ServerWorld : public ::testing::Test {
  protected:
+  ServerWorld() = default;
+  /// The server's folder lies in `parent`.
+  explicit ServerWorld(const std::filesystem::path& parent) : folder_(parent) {}
   void SetUp() override {
     ASSERT_TRUE(admin::init({.dir = dir(), .hosts = {"127.0.0.1"}}));
     start();
