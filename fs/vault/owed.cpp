@@ -2,12 +2,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
 #include "common/os/clock.h"
-#include "common/os/disk.h"
+#include "common/os/paths.h"
 #include "fs/meta/tree.h"
 #include "fs/vault/parts.h"
 
@@ -24,7 +23,7 @@ constexpr std::size_t kNoteBytesMax = 64u << 10;
 
 /// The last export that was complete covers all that the tree owes now: what was changed after it has a higher Mark.
 Result<bool> is_exported(const VaultFolder& folder, meta::Tree& tree) {
-  const Result<Bytes> file = os::read_file(os::real_disk(), folder.exported(), kNoteBytesMax);
+  const Result<Bytes> file = os::read_file(*folder.disk, folder.exported(), kNoteBytesMax);
   if (!file) return false;
   const nlohmann::json note = nlohmann::json::parse(as_text(*file), nullptr, false);
   if (!note.is_object() || !note.contains("mark") || !note["mark"].is_number_unsigned()) return false;
@@ -56,18 +55,24 @@ Result<std::vector<OwedEntry>> owed_entries(meta::Tree& tree, const std::string&
 
 Result<std::vector<OwedEntry>> owed_unmounted(const VaultFolder& folder) {
   COFFER_TRY(const FolderLock lock, FolderLock::take(folder, ""));
-  if (!std::filesystem::exists(folder.tree())) return std::vector<OwedEntry>();
+  if (!os::is_there(*folder.disk, folder.tree())) return std::vector<OwedEntry>();
   NobodyListens events;
-  COFFER_TRY(const std::unique_ptr<meta::Tree> tree, meta::Tree::open(folder.tree(), os::real_clock(), events));
+  COFFER_TRY(const std::unique_ptr<meta::Tree> tree,
+             meta::Tree::open(folder.tree(), os::real_clock(), events, *folder.disk));
   return owed_entries(*tree, "the vault is not mounted");
 }
 
 Result<bool> drop_owed(const VaultFolder& folder, bool even_if_lost) {
   COFFER_TRY(const FolderLock lock, FolderLock::take(folder, ""));  // Until all is gone: a mount could owe more.
-  if (!std::filesystem::exists(folder.tree())) return false;
+  return drop_owed_of(folder, even_if_lost);
+}
+
+Result<bool> drop_owed_of(const VaultFolder& folder, bool even_if_lost) {
+  if (!os::is_there(*folder.disk, folder.tree())) return false;
   {
     NobodyListens events;
-    COFFER_TRY(const std::unique_ptr<meta::Tree> tree, meta::Tree::open(folder.tree(), os::real_clock(), events));
+    COFFER_TRY(const std::unique_ptr<meta::Tree> tree,
+               meta::Tree::open(folder.tree(), os::real_clock(), events, *folder.disk));
     COFFER_TRY(const meta::Owed owed, tree->owed());
     if (owed.nothing() && owed.chunks == 0) return false;
     COFFER_TRY(const bool is_safe, is_exported(folder, *tree));
@@ -85,15 +90,15 @@ Result<void> note_export(const VaultFolder& folder, const std::string& tree, std
                          const std::string& to) {
   const nlohmann::ordered_json note{{"tree", tree}, {"mark", mark}, {"to", to}};
   const std::string text = note.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  Result<void> written = os::replace_file(os::real_disk(), folder.exported(), as_bytes(text));
+  Result<void> written = os::replace_file(*folder.disk, folder.exported(), as_bytes(text));
   if (!written) return std::move(written).error().in("the note of the export");
   return {};
 }
 
 Result<void> forget_export(const VaultFolder& folder) {
-  if (!std::filesystem::exists(folder.exported())) return {};
-  COFFER_DO(os::real_disk().remove(folder.exported()));
-  return os::real_disk().sync_folder(folder.path);
+  if (!os::is_there(*folder.disk, folder.exported())) return {};
+  COFFER_DO(folder.disk->remove(folder.exported()));
+  return folder.disk->sync_folder(folder.path);
 }
 
 }  // namespace coffer::vault

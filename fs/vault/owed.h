@@ -58,6 +58,8 @@ Result<std::vector<OwedEntry>> owed_unmounted(const VaultFolder& folder);
 /// mount fetches the tree from the server. Fault::refused with EBUSY where a process has it open, and where not all of
 /// it was exported, unless `even_if_lost`. False where nothing was owed: nothing is deleted then.
 Result<bool> drop_owed(const VaultFolder& folder, bool even_if_lost);
+/// The same, of a folder whose lock the caller holds.
+Result<bool> drop_owed_of(const VaultFolder& folder, bool even_if_lost);
 
 /// Notes that all that `tree` owed at its `mark` lies in `to`.
 Result<void> note_export(const VaultFolder& folder, const std::string& tree, std::uint64_t mark, const std::string& to);

@@ -124,8 +124,10 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   std::map<ChunkKey, FailedChunk> failed_chunks_ GUARDED_BY(mutex_);
 };
 
+/// What clear_unmounted() (vault.h) does; the caller holds the folder's lock.
+Result<void> clear_if_allowed(const VaultFolder& folder, bool and_tree, bool discard_owed);
 /// Deletes spool and staging files, and the tree with `and_tree`; the caller holds the folder's lock. Cut off at any
-/// point, it leaves a tree with all that it names, or none.
+/// point, it leaves a tree with all that it owes, or none.
 Result<void> clear_folder(const VaultFolder& folder, bool and_tree);
 /// What can be said from the tree alone; the rest is as of a vault that is not open.
 Status status_of_tree(const VaultSettings& settings, meta::Tree& tree);
