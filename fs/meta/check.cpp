@@ -187,8 +187,9 @@ Result<std::optional<ChunkState>> chunk_state(const std::string& path, ChunkKey 
   return std::optional(static_cast<ChunkState>(row.integer(0)));
 }
 
-Result<std::vector<std::string>> paths_using(const std::string& path, const std::vector<ChunkKey>& chunks) {
-  COFFER_TRY(db::Database database, db::Database::open(path, {.read_only = true}));
+Result<std::vector<std::string>> paths_using(const std::string& path, const std::vector<ChunkKey>& chunks,
+                                             os::Disk& disk) {
+  COFFER_TRY(db::Database database, db::Database::open(path, {.read_only = true, .disk = &disk}));
   PairOfTrees one(std::move(database));
   COFFER_TRY(db::Statement users, one.db.prepare("SELECT DISTINCT ino FROM extent WHERE chunk = ?"));
   std::vector<std::int64_t> inodes;

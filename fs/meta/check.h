@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/os/disk.h"
 #include "fs/meta/types.h"
 
 namespace coffer::meta {
@@ -38,6 +39,7 @@ Result<TreeReport> check_tree(const std::string& path);
 /// The chunk's state now, for a second look beside a mount; none where it is gone.
 Result<std::optional<ChunkState>> chunk_state(const std::string& path, ChunkKey chunk);
 /// Paths of the files that need one of these chunks, sorted.
-Result<std::vector<std::string>> paths_using(const std::string& path, const std::vector<ChunkKey>& chunks);
+Result<std::vector<std::string>> paths_using(const std::string& path, const std::vector<ChunkKey>& chunks,
+                                             os::Disk& disk = os::real_disk());
 
 }  // namespace coffer::meta

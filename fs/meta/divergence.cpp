@@ -45,8 +45,10 @@ Result<std::vector<Run>> runs(db::Statement& extents, std::int64_t inode) {
 
 }  // namespace
 
-Result<PairOfTrees> PairOfTrees::open(const std::string& tree, const std::string& server_tree, bool to_change) {
-  COFFER_TRY(db::Database database, db::Database::open(tree, {.sync = db::Sync::full, .read_only = !to_change}));
+Result<PairOfTrees> PairOfTrees::open(const std::string& tree, const std::string& server_tree, bool to_change,
+                                      os::Disk& disk) {
+  COFFER_TRY(db::Database database,
+             db::Database::open(tree, {.sync = db::Sync::full, .read_only = !to_change, .disk = &disk}));
   PairOfTrees pair(std::move(database));
   COFFER_TRY(db::Statement attach, pair.db.prepare("ATTACH DATABASE ? AS server"));
   COFFER_DO(attach.bind(1, std::string_view(server_tree)).run());
@@ -174,8 +176,9 @@ Result<std::optional<std::uint64_t>> PairOfTrees::last_common(const Head& seen, 
   return std::optional<std::uint64_t>();
 }
 
-Result<Divergence> find_divergence(const std::string& tree, const std::string& server_tree, std::size_t paths_max) {
-  COFFER_TRY(PairOfTrees pair, PairOfTrees::open(tree, server_tree, false));
+Result<Divergence> find_divergence(const std::string& tree, const std::string& server_tree, std::size_t paths_max,
+                                   os::Disk& disk) {
+  COFFER_TRY(PairOfTrees pair, PairOfTrees::open(tree, server_tree, false, disk));
   COFFER_DO(pair.db.execute("BEGIN"));
   Divergence divergence;
   COFFER_TRY(divergence.seen, pair.head("SELECT head_seq, head_hash FROM main.state"));
@@ -206,8 +209,8 @@ Result<Divergence> find_divergence(const std::string& tree, const std::string& s
   return divergence;
 }
 
-Result<std::vector<ChunkRow>> chunks_beyond(const std::string& tree, const std::string& server_tree) {
-  COFFER_TRY(PairOfTrees pair, PairOfTrees::open(tree, server_tree, false));
+Result<std::vector<ChunkRow>> chunks_beyond(const std::string& tree, const std::string& server_tree, os::Disk& disk) {
+  COFFER_TRY(PairOfTrees pair, PairOfTrees::open(tree, server_tree, false, disk));
   COFFER_TRY(db::Statement rows,
              pair.db.prepare("SELECT id, key FROM main.chunk WHERE refs > 0 AND id IS NOT NULL AND NOT EXISTS "
                              "(SELECT 1 FROM server.chunk s WHERE s.id = main.chunk.id)"));

@@ -13,6 +13,7 @@
 
 #include "common/base/result.h"
 #include "common/object/ids.h"
+#include "common/os/disk.h"
 #include "fs/meta/types.h"
 
 namespace coffer::meta {
@@ -32,10 +33,12 @@ struct Divergence {
 };
 
 /// Fault::corrupt, Fault::local_io.
-Result<Divergence> find_divergence(const std::string& tree, const std::string& server_tree, std::size_t paths_max);
+Result<Divergence> find_divergence(const std::string& tree, const std::string& server_tree, std::size_t paths_max,
+                                   os::Disk& disk = os::real_disk());
 
 /// Chunks that files of `tree` need and that no commit of the server's log adds.
-Result<std::vector<ChunkRow>> chunks_beyond(const std::string& tree, const std::string& server_tree);
+Result<std::vector<ChunkRow>> chunks_beyond(const std::string& tree, const std::string& server_tree,
+                                            os::Disk& disk = os::real_disk());
 
 /// What is left of a chunk that the server's log does not name.
 enum class Remains {
@@ -51,6 +54,7 @@ enum class Remains {
 /// Files that need a chunk which is nowhere are given up as they are here, with `give_up_lost`: the server's version
 /// takes their place, or they go. Without it, Fault::refused with ENODATA, and nothing is changed.
 Result<void> rebase(const std::string& tree, const std::string& server_tree,
-                    const std::function<Remains(const object::ChunkId&)>& remains, bool give_up_lost);
+                    const std::function<Remains(const object::ChunkId&)>& remains, bool give_up_lost,
+                    os::Disk& disk = os::real_disk());
 
 }  // namespace coffer::meta

@@ -12,7 +12,8 @@
 namespace coffer::meta {
 
 struct PairOfTrees {
-  static Result<PairOfTrees> open(const std::string& tree, const std::string& server_tree, bool to_change);
+  static Result<PairOfTrees> open(const std::string& tree, const std::string& server_tree, bool to_change,
+                                  os::Disk& disk);
   explicit PairOfTrees(db::Database database) : db(std::move(database)) {}
 
   /// The first column of all rows.

@@ -192,8 +192,8 @@ class Rebasing {
 }  // namespace
 
 Result<void> rebase(const std::string& tree, const std::string& server_tree,
-                    const std::function<Remains(const object::ChunkId&)>& remains, bool give_up_lost) {
-  COFFER_TRY(PairOfTrees pair, PairOfTrees::open(tree, server_tree, true));
+                    const std::function<Remains(const object::ChunkId&)>& remains, bool give_up_lost, os::Disk& disk) {
+  COFFER_TRY(PairOfTrees pair, PairOfTrees::open(tree, server_tree, true, disk));
   COFFER_TRY(db::Transaction transaction, db::Transaction::begin(pair.db));
   COFFER_DO(Rebasing(pair).run(remains, give_up_lost));
   return transaction.commit();

@@ -1,10 +1,10 @@
 #include "fs/vault/log_watch.h"
 
-#include <filesystem>
 #include <utility>
 
 #include "common/base/log.h"
 #include "common/os/clock.h"
+#include "common/os/paths.h"
 #include "fs/vault/follower.h"
 
 namespace coffer::vault {
@@ -29,11 +29,18 @@ std::string commits(std::uint64_t first, std::uint64_t last) {
 
 }  // namespace
 
-Result<void> replay_log(const std::string& path, const seal::Sealer& sealer, rpc::Client& client,
+Result<void> remove_server_tree(const VaultFolder& folder) {
+  for (const char* end : {"", "-wal", "-shm", "-redo"}) {
+    COFFER_DO(os::remove_all(*folder.disk, folder.server_tree() + end));
+  }
+  return {};
+}
+
+Result<void> replay_log(const VaultFolder& folder, const seal::Sealer& sealer, rpc::Client& client,
                         rpc::Deadline deadline) {
-  for (const char* end : {"", "-wal", "-shm", "-redo"}) std::filesystem::remove(path + end);
+  COFFER_DO(remove_server_tree(folder));
   NobodyListens events;
-  COFFER_TRY(const auto tree, meta::Tree::open(path, os::real_clock(), events));
+  COFFER_TRY(const auto tree, meta::Tree::open(folder.server_tree(), os::real_clock(), events, *folder.disk));
   return Follower(*tree, sealer, client, {}).catch_up(deadline);
 }
 
@@ -89,16 +96,15 @@ std::optional<LogAlarm> LogWatch::alarm() const {
 }
 
 void LogWatch::run() {
-  const std::string path = folder_.server_tree();
   for (;;) {
-    Result<void> replayed = replay_log(path, sealer_, client_, steady_clock::now() + kReplayDeadline);
+    Result<void> replayed = replay_log(folder_, sealer_, client_, steady_clock::now() + kReplayDeadline);
     Result<meta::Divergence> found = Error{Fault::stopped, 0, ""};
     if (replayed) {
-      found = meta::find_divergence(folder_.tree(), path, kAlarmPathsMax);
+      found = meta::find_divergence(folder_.tree(), folder_.server_tree(), kAlarmPathsMax, *folder_.disk);
     } else {
       found = std::move(replayed).error();
     }
-    for (const char* end : {"", "-wal", "-shm", "-redo"}) std::filesystem::remove(path + end);
+    (void)remove_server_tree(folder_);  // The next one removes it first.
     const MutexLock lock(mutex_);
     if (found) {
       log::error("log_diverged", {{"server_seq", found->server.seq},

@@ -26,9 +26,11 @@ namespace coffer::vault {
 
 inline constexpr std::size_t kAlarmPathsMax = 100;
 
-/// Reads the server's whole log into a new tree at `path`. Blocks; `deadline` is for all of it.
-Result<void> replay_log(const std::string& path, const seal::Sealer& sealer, rpc::Client& client,
+/// Reads the server's whole log into a new tree at folder.server_tree(). Blocks; `deadline` is for all of it.
+Result<void> replay_log(const VaultFolder& folder, const seal::Sealer& sealer, rpc::Client& client,
                         rpc::Deadline deadline);
+/// Removes that tree.
+Result<void> remove_server_tree(const VaultFolder& folder);
 
 /// In words: what is missing, from which commit on.
 std::string describe(const meta::Divergence& divergence);

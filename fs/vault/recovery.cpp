@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <limits>
 #include <map>
 
 #include "common/base/log.h"
 #include "common/db/database.h"
-#include "common/os/disk.h"
+#include "common/os/paths.h"
 #include "fs/meta/check.h"
 #include "fs/vault/log_watch.h"
 #include "fs/vault/parts.h"
@@ -27,20 +26,36 @@ constexpr std::size_t kIdsAtOnce = 4096;
 
 /// Removes the tree of the server's log however it ends.
 struct ServerTree {
-  std::string path;
-  ~ServerTree() {
-    std::error_code ignored;
-    for (const char* end : {"", "-wal", "-shm", "-redo"}) std::filesystem::remove(path + end, ignored);
-  }
+  const VaultFolder& folder;
+  ~ServerTree() { (void)remove_server_tree(folder); }
 };
 
+/// SQLite's own copy: it takes the journal along, and is not synced by SQLite.
+Result<void> keep_old_tree(const VaultFolder& folder) {
+  const std::string copy = folder.tree() + ".before-recover";
+  COFFER_DO(os::replace_file(*folder.disk, copy, {}));  // Empty, and readable by its owner alone.
+  {
+    COFFER_TRY(db::Database tree, db::Database::open(folder.tree(), {.disk = folder.disk}));
+    COFFER_TRY(db::Statement vacuum, tree.prepare("VACUUM INTO ?"));
+    COFFER_DO(vacuum.bind(1, std::string_view(copy)).run());
+  }
+  COFFER_TRY(const std::unique_ptr<os::File> file, folder.disk->open(copy, os::Open::write));
+  return file->sync();
+}
+
 }  // namespace
+
+Result<void> keep_and_rebase(const VaultFolder& folder,
+                             const std::function<meta::Remains(const object::ChunkId&)>& remains, bool give_up_lost) {
+  COFFER_DO(keep_old_tree(folder));
+  return meta::rebase(folder.tree(), folder.server_tree(), remains, give_up_lost, *folder.disk);
+}
 
 /// A vault is opened for it, so that what was being batched is sealed, and closed again before the tree is changed.
 class Recovery {
  public:
   Recovery(const VaultFolder& folder, const RecoveryRequest& request)
-      : folder_(folder), request_(request), server_tree_{folder.server_tree()} {}
+      : folder_(folder), request_(request), server_tree_{folder} {}
 
   Result<RecoveryReport> run(const KeySource& key) {
     COFFER_DO(look(key));
@@ -70,9 +85,9 @@ class Recovery {
     Vault::Parts& parts = *vault->parts_;
     COFFER_DO(parts.client->wait_online(steady_clock::now() + kAskDeadline));
     parts.log_watch->stop();  // It would use the same file.
-    COFFER_DO(replay_log(server_tree_.path, *parts.sealer, *parts.client, steady_clock::now() + kReplayDeadline));
-    COFFER_TRY(report_.divergence,
-               meta::find_divergence(folder_.tree(), server_tree_.path, std::numeric_limits<std::size_t>::max()));
+    COFFER_DO(replay_log(folder_, *parts.sealer, *parts.client, steady_clock::now() + kReplayDeadline));
+    COFFER_TRY(report_.divergence, meta::find_divergence(folder_.tree(), folder_.server_tree(),
+                                                         std::numeric_limits<std::size_t>::max(), *folder_.disk));
     const meta::Divergence& found = report_.divergence;
     // A server that is ahead of an honest past is what every follower sees.
     report_.is_needed = !(found.last_common == found.seen.seq || (found.seen.seq == 0));
@@ -82,7 +97,8 @@ class Recovery {
   }
 
   Result<void> find_remains(Vault::Parts& parts) {
-    COFFER_TRY(const std::vector<ChunkRow> chunks, meta::chunks_beyond(folder_.tree(), server_tree_.path));
+    COFFER_TRY(const std::vector<ChunkRow> chunks,
+               meta::chunks_beyond(folder_.tree(), folder_.server_tree(), *folder_.disk));
     std::vector<ChunkKey> lost;
     for (std::size_t from = 0; from < chunks.size(); from += kIdsAtOnce) {
       const std::size_t end = std::min(chunks.size(), from + kIdsAtOnce);
@@ -103,32 +119,22 @@ class Recovery {
       }
     }
     if (lost.empty()) return {};
-    COFFER_TRY(report_.lost_paths, meta::paths_using(folder_.tree(), lost));
+    COFFER_TRY(report_.lost_paths, meta::paths_using(folder_.tree(), lost, *folder_.disk));
     return {};
   }
 
   Result<void> send_again() {
     COFFER_TRY(const FolderLock lock, FolderLock::take(folder_, ""));
-    COFFER_DO(keep_old_tree());
     const auto remains = [this](const object::ChunkId& id) {
       const auto found = remains_.find(id);
       return found == remains_.end() ? meta::Remains::nowhere : found->second;
     };
-    COFFER_DO(meta::rebase(folder_.tree(), server_tree_.path, remains, request_.give_up_lost));
+    COFFER_DO(keep_and_rebase(folder_, remains, request_.give_up_lost));
     log::info("log_rebased", {{"server_seq", report_.divergence.server.seq},
                               {"seen_seq", report_.divergence.seen.seq},
                               {"paths", report_.divergence.path_count},
                               {"lost", report_.lost_paths.size()}});
     return {};
-  }
-
-  /// SQLite's own copy: it takes the journal along.
-  Result<void> keep_old_tree() {
-    const std::string copy = folder_.tree() + ".before-recover";
-    COFFER_DO(os::replace_file(os::real_disk(), copy, {}));  // Empty, and readable by its owner alone.
-    COFFER_TRY(db::Database tree, db::Database::open(folder_.tree(), {}));
-    COFFER_TRY(db::Statement vacuum, tree.prepare("VACUUM INTO ?"));
-    return vacuum.bind(1, std::string_view(copy)).run();
   }
 
   const VaultFolder& folder_;
@@ -139,7 +145,7 @@ class Recovery {
 };
 
 Result<RecoveryReport> recover(const VaultFolder& folder, const KeySource& key, const RecoveryRequest& request) {
-  if (!std::filesystem::exists(folder.tree())) return RecoveryReport();
+  if (!os::is_there(*folder.disk, folder.tree())) return RecoveryReport();
   return Recovery(folder, request).run(key);
 }
 

@@ -31,4 +31,9 @@ struct RecoveryRequest {
 /// as it was stays beside the new one as tree.db.before-recover.
 Result<RecoveryReport> recover(const VaultFolder& folder, const KeySource& key, const RecoveryRequest& request);
 
+/// Of a vault whose lock the caller holds, with the server's log in folder.server_tree(): meta::rebase(), after the
+/// tree as it was is on stable storage beside it.
+Result<void> keep_and_rebase(const VaultFolder& folder,
+                             const std::function<meta::Remains(const object::ChunkId&)>& remains, bool give_up_lost);
+
 }  // namespace coffer::vault

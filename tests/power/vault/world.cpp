@@ -123,6 +123,21 @@ Result<void> World::Client::catch_up() {
   return {};
 }
 
+Result<void> World::Client::replay(const std::string& path, std::uint64_t commits) {
+  class NobodyListens : public meta::TreeEvents {
+    void chunk_dropped(const ChunkRow&) override {}
+  } events;
+  COFFER_TRY(const auto other, meta::Tree::open(path, os::real_clock(), events, disk_));
+  COFFER_TRY(const oplog::Page page, server_.log().read(1, 1u << 30));
+  for (const Bytes& bytes : page.commits) {
+    COFFER_TRY(const object::Commit commit, object::decode_commit(bytes));
+    if (commit.seq > commits) break;
+    COFFER_TRY(const Bytes payload, sealer_.open_payload(commit, seal::kPayloadPlainBytesMax));
+    COFFER_DO(other->apply(commit, payload, object::hash_of(bytes)));
+  }
+  return {};
+}
+
 void World::Client::start_upload(std::uint64_t epoch) {
   is_running_ = true;
   uploader->start();

@@ -99,6 +99,8 @@ class World::Client : public meta::TreeEvents {
   Result<void> open();
   /// The commits that the tree has not seen.
   Result<void> catch_up();
+  /// The server's first `commits` commits, as a new tree at `path`.
+  Result<void> replay(const std::string& path, std::uint64_t commits);
   void start_upload(std::uint64_t epoch);
   void close();
 
