@@ -99,8 +99,8 @@ std::string format_address(const Address& address) {
   return (is_v6 ? "[" + address.host + "]" : address.host) + ":" + std::to_string(address.port);
 }
 
-Result<Configuration> read_configuration(const std::string& path) {
-  COFFER_TRY(const std::string text, read_text(path));
+Result<Configuration> read_configuration(const std::string& path, os::Disk& disk) {
+  COFFER_TRY(const std::string text, read_text(path, disk));
   try {
     auto configuration = configuration_in(toml::parse(text));
     if (!configuration) return std::move(configuration).error().in(path);

@@ -8,6 +8,7 @@
 
 #include "common/base/limits.h"
 #include "common/base/result.h"
+#include "common/os/disk.h"
 
 namespace coffer::admin {
 
@@ -32,7 +33,7 @@ struct Configuration {
 };
 
 /// Fault::refused, with the line, for what is not a configuration or has an unknown key.
-Result<Configuration> read_configuration(const std::string& path);
+Result<Configuration> read_configuration(const std::string& path, os::Disk& disk = os::real_disk());
 /// The text of a new file, with comments.
 std::string configuration_text(const Configuration& configuration);
 

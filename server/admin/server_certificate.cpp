@@ -3,12 +3,11 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <filesystem>
 
 #include "common/base/log.h"
 #include "common/crypto/wipe.h"
 #include "common/os/clock.h"
-#include "common/os/disk.h"
+#include "common/os/paths.h"
 
 namespace coffer::admin {
 namespace {
@@ -18,9 +17,9 @@ constexpr std::chrono::hours kLeftMin{24 * 90};
 
 /// The names of the certificate that is there, if it is usable at all.
 Result<tls::CertificateFacts> present(const tls::ServerFiles& files) {
-  COFFER_TRY(const std::string pem, read_text(files.certificate));
-  COFFER_TRY(const std::string key, read_text(files.key));
-  COFFER_TRY(const std::string ca, read_text(files.ca));
+  COFFER_TRY(const std::string pem, read_text(files.certificate, *files.disk));
+  COFFER_TRY(const std::string key, read_text(files.key, *files.disk));
+  COFFER_TRY(const std::string ca, read_text(files.ca, *files.disk));
   COFFER_TRY(const bool fits, tls::fits(pem, as_bytes(key)));
   COFFER_TRY(const bool ours, tls::was_issued_by(pem, ca));
   if (!fits || !ours) return Error{Fault::corrupt, 0, "the server's certificate does not fit its key or CA"};
@@ -52,20 +51,20 @@ Result<void> ensure_server_certificate(const ServerFolder& folder, const tls::Au
       if (!names_host(names, host)) names.push_back(host);
     }
     log::info("server certificate renewed", {{"names", names.size()}});
-  } else if (std::filesystem::exists(files.certificate)) {
+  } else if (os::is_there(*files.disk, files.certificate)) {
     // Made elsewhere, or damaged: what someone put there on purpose is not ours to replace.
     return Error{facts.error()}.in("tls/server.pem; remove it and tls/server.key to have new ones made");
   }
   // A key that is there stays: a kill between two new files would leave a key and a certificate that do not fit.
   Bytes csr_der;
-  if (std::filesystem::exists(files.key)) {
-    COFFER_TRY(std::string key, read_text(files.key));
+  if (os::is_there(*files.disk, files.key)) {
+    COFFER_TRY(std::string key, read_text(files.key, *files.disk));
     Result<Bytes> csr = tls::make_csr(as_bytes(key), names.front());
     crypto::wipe(std::as_writable_bytes(std::span(key)));
     COFFER_TRY(csr_der, std::move(csr));
   } else {
     tls::KeyAndCsr made = tls::make_key_pair_and_csr(names.front());
-    COFFER_DO(write_text(files.key, as_text(std::as_const(made.key_pem).bytes())));
+    COFFER_DO(write_text(files.key, as_text(std::as_const(made.key_pem).bytes()), *files.disk));
     csr_der = std::move(made.csr_der);
   }
   const tls::NewCertificate wanted{.common_name = names.front(),
@@ -74,7 +73,7 @@ Result<void> ensure_server_certificate(const ServerFolder& folder, const tls::Au
                                    .uris = {},
                                    .validity = tls::valid_for(os::real_clock(), kLifetime)};
   COFFER_TRY(const std::string pem, tls::issue_certificate(authority, csr_der, wanted));
-  return write_text(files.certificate, pem);
+  return write_text(files.certificate, pem, *files.disk);
 }
 
 }  // namespace coffer::admin

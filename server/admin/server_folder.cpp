@@ -4,11 +4,10 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
 #include <utility>
 
 #include "common/base/text.h"
-#include "common/os/disk.h"
+#include "common/os/paths.h"
 
 namespace coffer::admin {
 namespace {
@@ -28,8 +27,7 @@ struct flock whole_file() {
 
 Result<ServerFolder> ServerFolder::find(const std::string& path) {
   const ServerFolder folder(path);
-  std::error_code ignored;
-  if (std::filesystem::exists(folder.configuration(), ignored)) return folder;
+  if (os::is_there(folder.disk(), folder.configuration())) return folder;
   return Error{Fault::refused, 0, "there is no server in " + path + "; make one with: cofferd init --dir " + path};
 }
 
@@ -37,19 +35,20 @@ tls::ServerFiles ServerFolder::tls_files() const {
   return {.certificate = tls() + "/server.pem",
           .key = tls() + "/server.key",
           .ca = tls() + "/ca.pem",
-          .extra_ca = tls() + "/extra-ca.pem"};
+          .extra_ca = tls() + "/extra-ca.pem",
+          .disk = disk_};
 }
 
 Result<tls::Authority> ServerFolder::load_authority() const {
-  COFFER_TRY(std::string certificate, read_text(tls() + "/ca.pem"));
-  COFFER_TRY(Bytes key, os::read_file(os::real_disk(), tls() + "/ca.key", kTextBytesMax));
+  COFFER_TRY(std::string certificate, read_text(tls() + "/ca.pem", *disk_));
+  COFFER_TRY(Bytes key, os::read_file(*disk_, tls() + "/ca.key", kTextBytesMax));
   tls::Authority authority{.certificate_pem = std::move(certificate), .key_pem = crypto::Secret::copy_of(key)};
   crypto::wipe(key);
   return authority;
 }
 
 Result<crypto::SigningKey> ServerFolder::load_receipt_key() const {
-  COFFER_TRY(const std::string text, read_text(receipt_key()));
+  COFFER_TRY(const std::string text, read_text(receipt_key(), *disk_));
   COFFER_TRY(const Bytes seed, base::from_hex(std::string_view(text).substr(0, text.find('\n'))));
   return crypto::SigningKey::from_seed(seed);
 }
@@ -80,14 +79,14 @@ RunLock::~RunLock() {
 
 RunLock::RunLock(RunLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
 
-Result<std::string> read_text(const std::string& path) {
-  auto bytes = os::read_file(os::real_disk(), path, kTextBytesMax);
+Result<std::string> read_text(const std::string& path, os::Disk& disk) {
+  auto bytes = os::read_file(disk, path, kTextBytesMax);
   if (!bytes) return std::move(bytes).error().in(path);
   return std::string(as_text(*bytes));
 }
 
-Result<void> write_text(const std::string& path, std::string_view text) {
-  auto written = os::replace_file(os::real_disk(), path, as_bytes(text));
+Result<void> write_text(const std::string& path, std::string_view text, os::Disk& disk) {
+  auto written = os::replace_file(disk, path, as_bytes(text));
   if (!written) return std::move(written).error().in(path);
   return {};
 }

@@ -16,6 +16,7 @@
 #include "common/base/result.h"
 #include "common/crypto/sign.h"
 #include "common/object/ids.h"
+#include "common/os/disk.h"
 #include "net/tls/certificate.h"
 #include "net/tls/context.h"
 
@@ -25,9 +26,10 @@ class ServerFolder {
  public:
   /// Fault::refused unless there is a server in `path`.
   static Result<ServerFolder> find(const std::string& path);
-  explicit ServerFolder(std::string path) : path_(std::move(path)) {}
+  explicit ServerFolder(std::string path, os::Disk& disk = os::real_disk()) : path_(std::move(path)), disk_(&disk) {}
 
   const std::string& path() const { return path_; }
+  os::Disk& disk() const { return *disk_; }
   std::string configuration() const { return path_ + "/cofferd.toml"; }
   std::string tls() const { return path_ + "/tls"; }
   std::string accounts() const { return path_ + "/accounts.db"; }
@@ -43,6 +45,7 @@ class ServerFolder {
 
  private:
   std::string path_;
+  os::Disk* disk_;
 };
 
 /// That a server runs on a folder: held by serve until it ends, however it ends.
@@ -62,7 +65,7 @@ class RunLock {
 };
 
 /// A whole file as text; what could not be read is named in the Error.
-Result<std::string> read_text(const std::string& path);
-Result<void> write_text(const std::string& path, std::string_view text);
+Result<std::string> read_text(const std::string& path, os::Disk& disk = os::real_disk());
+Result<void> write_text(const std::string& path, std::string_view text, os::Disk& disk = os::real_disk());
 
 }  // namespace coffer::admin
