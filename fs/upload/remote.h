@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -24,6 +25,8 @@ class Remote {
   virtual void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t offset,
                          rpc::Deadline deadline, rpc::Done<rpc::PutChunkDone> done) = 0;
   virtual void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) = 0;
+  /// The key with which receipts have been checked when append_commit() hands them on; none: they have not.
+  virtual std::optional<crypto::PublicKey> checks_receipts_with() const { return std::nullopt; }
 };
 
 /// The server behind an rpc::Client, which must outlive it.
@@ -43,6 +46,10 @@ class RpcRemote : public Remote {
   }
   void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) override {
     client_.append_commit(std::move(commit), deadline, std::move(done));
+  }
+  std::optional<crypto::PublicKey> checks_receipts_with() const override {
+    const std::optional<rpc::ServerFacts> facts = client_.facts();
+    return facts ? std::optional(facts->receipt_key) : std::nullopt;
   }
 
  private:
