@@ -446,9 +446,9 @@ TEST_F(UploaderTest, TellsWhoWaitsThatTheServerRefusesTheCommit) {
 
 // Claim: an fsync(2) that can never be answered, as this machine's disk has failed, does not wait for its deadline.
 TEST_F(UploaderTest, TellsWaitersThatThisMachinesDiskHasFailed) {
-  start();
-  disk_.fail_syncs(EIO);
   const File file = add_file("file", 1);
+  disk_.fail_syncs(EIO);
+  start();  // Only now: its first draft would find the disk failed, and the tree take no file any more.
   const Result<void> waited = uploader_->wait_committed(file.inode, in(20s), {});
   ASSERT_FALSE(waited);
   EXPECT_EQ(waited.error().fault, Fault::local_io) << waited.error().what;
