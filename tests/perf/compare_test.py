@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Claims about tests/perf/compare that need no mount: its arguments, its test data, its table."""
+"""Claims about tests/perf/compare and tests/perf/stations that need no mount: arguments, test data, tables."""
 import contextlib
 import importlib.machinery
 import importlib.util
@@ -12,9 +12,16 @@ import unittest
 
 sys.dont_write_bytecode = True
 HERE = pathlib.Path(__file__).resolve().parent
-loader = importlib.machinery.SourceFileLoader('compare', str(HERE / 'compare'))
-compare = importlib.util.module_from_spec(importlib.util.spec_from_loader('compare', loader))
-loader.exec_module(compare)
+
+
+def command(name):
+    loader = importlib.machinery.SourceFileLoader(name, str(HERE / name))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+compare, stations = command('compare'), command('stations')
 from rivals import data, machine, table, work  # noqa: E402
 
 
@@ -103,6 +110,19 @@ class Data(unittest.TestCase):
             self.assertEqual(files.source.stat().st_size, 2 * machine.MIB)
             self.assertIn(b'linux-6/fs/inode.c', files.source.read_bytes()[:512])
             self.assertEqual(data.make(folder, 2, None).count, 2)  # It is made once.
+
+
+class Stations(unittest.TestCase):
+    def test_a_sample_belongs_to_the_innermost_station_on_its_stack(self):
+        profile = (
+            'coffer\n\t 7f01 [unknown]\n\t 5501 coffer::codec::zstd_compress(coffer::ByteView)\n'
+            '\t 5502 coffer::seal::Sealer::seal(coffer::ByteView) const\n\t 5503 coffer::commit::SealingPool::work()\n\n'
+            'coffer\n\t 7f02 sqlite3VdbeExec\n\t 5504 coffer::db::Statement::step()\n'
+            '\t 5505 coffer::meta::(anonymous namespace)::row(coffer::db::Statement&)\n\t 5506 coffer::ops::op_lookup()\n\n'
+            'coffer\n\tffff fuse_dev_do_read\n\t 7f03 read\n\n'
+            'coffer\n\t 7f04 memmove\n\t 7f05 std::hash(coffer::seal::SealedChunk)\n')
+        self.assertEqual([stations.station(each) for each in stations.stacks(profile.splitlines(keepends=True))],
+                         ['fs/seal', 'fs/meta', 'kernel: FUSE requests', 'other: memmove'])
 
 
 if __name__ == '__main__':
