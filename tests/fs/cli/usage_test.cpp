@@ -92,13 +92,17 @@ TEST_F(Usage, RefusesATokenThatWasCopiedWrongly) {
 }
 
 TEST_F(Usage, NamesAFileThatIsMissingBeforeTheTokenIsUsed) {
-  expect_one_sentence(coffer({"enroll", "TOKEN", "--home", home(), "--passphrase-file", "/nowhere/phrase"}), 1,
+  // Of tests/vectors/wire: whole, and for a server that is nowhere.
+  const std::string token =
+      "coffer1."
+      "CJRGCY3LOVYC4ZLYMFWXA3DFFZXXEZZJDUANESLLAAAAAAAAAEBAGBAFAYDQQCIKBMGA2DQPCAIREEYUCULBOGAZDINRYHI6D5SGKZTHNBU"
+      "WU23MNVXG64DROJZXI5LWO54HS6T3PR6X474AQGBIHWJ3OC5ZNMXLIU";
+  expect_one_sentence(coffer({"enroll", token, "--home", home(), "--passphrase-file", "/nowhere/phrase"}), 1,
                       "/nowhere/phrase");
-  expect_one_sentence(coffer({"enroll", "TOKEN", "--home", home(), "--key-file", "/nowhere/at/all/key"}), 1,
+  expect_one_sentence(coffer({"enroll", token, "--home", home(), "--key-file", "/nowhere/at/all/key"}), 1,
                       "/nowhere/at/all");
-  expect_one_sentence(coffer({"enroll", "TOKEN", "--home", home(), "--passphrase-file", write("empty", "")}), 1,
-                      "empty");
-  expect_one_sentence(coffer({"enroll", "TOKEN", "--home", home(), "--key-file", write("key", "no key at all\n")}), 1,
+  expect_one_sentence(coffer({"enroll", token, "--home", home(), "--passphrase-file", write("empty", "")}), 1, "empty");
+  expect_one_sentence(coffer({"enroll", token, "--home", home(), "--key-file", write("key", "no key at all\n")}), 1,
                       "key");
 }
 
