@@ -11,7 +11,6 @@
 
 #include "common/base/log.h"
 #include "common/base/mutex.h"
-#include "common/crypto/hash.h"
 #include "common/pack/pack_store.h"
 #include "fs/spool/disk_room.h"
 
@@ -380,10 +379,7 @@ Result<SpooledChunk> Spool::put(const seal::SealedChunk& chunk) {
   return SpooledChunk(chunk.id(), static_cast<std::uint32_t>(chunk.bytes().size()), chunk.plain_bytes());
 }
 
-Result<void> Spool::put_fetched(const object::ChunkId& id, ByteView sealed) {
-  if (object::ChunkId(crypto::sha256(sealed)) != id) return Error{Fault::corrupt, 0, "chunk does not match its id"};
-  return state_->keep(id, sealed, false);
-}
+Result<void> Spool::put_fetched(const object::ChunkId& id, ByteView sealed) { return state_->keep(id, sealed, false); }
 
 Result<std::shared_ptr<const Bytes>> Spool::get(const object::ChunkId& id) {
   COFFER_DO(state_->use(id));

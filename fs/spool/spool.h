@@ -75,7 +75,7 @@ class Spool {
   /// Keeps an owed chunk. Fault::full where owed chunks alone use up the budget, or the disk is full; nothing is
   /// changed then.
   Result<SpooledChunk> put(const seal::SealedChunk& chunk);
-  /// Keeps a chunk that came from the server, as cache. Fault::corrupt unless `sealed` has that id; Fault::full where
+  /// Keeps a chunk that came from the server, as cache; whoever got it has compared it with its id. Fault::full where
   /// there is no room for it. Does nothing for a chunk that is there.
   Result<void> put_fetched(const object::ChunkId& id, ByteView sealed);
 
