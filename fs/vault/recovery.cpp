@@ -30,17 +30,13 @@ struct ServerTree {
   ~ServerTree() { (void)remove_server_tree(folder); }
 };
 
-/// SQLite's own copy: it takes the journal along, and is not synced by SQLite.
+/// SQLite's own copy: it takes the journal along, and is synced as this connection syncs (SQLite 3.40, VACUUM INTO).
 Result<void> keep_old_tree(const VaultFolder& folder) {
   const std::string copy = folder.tree() + ".before-recover";
   COFFER_DO(os::replace_file(*folder.disk, copy, {}));  // Empty, and readable by its owner alone.
-  {
-    COFFER_TRY(db::Database tree, db::Database::open(folder.tree(), {.disk = folder.disk}));
-    COFFER_TRY(db::Statement vacuum, tree.prepare("VACUUM INTO ?"));
-    COFFER_DO(vacuum.bind(1, std::string_view(copy)).run());
-  }
-  COFFER_TRY(const std::unique_ptr<os::File> file, folder.disk->open(copy, os::Open::write));
-  return file->sync();
+  COFFER_TRY(db::Database tree, db::Database::open(folder.tree(), {.sync = db::Sync::full, .disk = folder.disk}));
+  COFFER_TRY(db::Statement vacuum, tree.prepare("VACUUM INTO ?"));
+  return vacuum.bind(1, std::string_view(copy)).run();
 }
 
 }  // namespace
