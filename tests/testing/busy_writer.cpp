@@ -279,7 +279,15 @@ void BusyWriter::link_any() {
   const std::string to = free_name();
   if (from.empty() || to.empty()) return;
   oracle_.will_change({{to, oracle_.names().at(from)}});
-  if (answered(::link(path(from).c_str(), path(to).c_str()), "link " + from + " as " + to)) oracle_.changed();
+  const int linked = ::link(path(from).c_str(), path(to).c_str());
+  const int code = errno;
+  struct stat seen {};
+  const bool is_there = linked == 0 || ::lstat(path(from).c_str(), &seen) == 0;
+  errno = code;
+  const std::string found = linked == 0 ? ""
+                            : is_there  ? ", which has " + std::to_string(seen.st_nlink)
+                                        : ", which is gone";
+  if (answered(linked, "link " + from + " as " + to + found)) oracle_.changed();
 }
 
 void BusyWriter::unlink_any() {

@@ -96,17 +96,27 @@ void FolderOracle::written_through(const File& file) {
   names_committed(file);
 }
 
+// A name that the file has lost may still mean what it came to mean after it: that may have been committed before it
+// went.
 void FolderOracle::names_committed(const File& file) {
   for (auto& [name, meanings] : meanings_) {
-    if (std::ranges::find(meanings, file, &Meaning::file) == meanings.end()) continue;
+    const auto last = std::ranges::find(meanings.rbegin(), meanings.rend(), file, &Meaning::file);
+    if (last == meanings.rend()) continue;
     const auto now = names_.find(name);
-    if (now == names_.end() || now->second == file) meanings = {meanings.back()};
+    if (now == names_.end()) meanings.erase(meanings.begin(), last.base());
+    if (now != names_.end() && now->second == file) meanings = {meanings.back()};
   }
 }
 
+// A name that means again what it meant at its last commit is not sent, and its file's content only with the file.
 void FolderOracle::committed_in(const std::string& folder) {
   for (auto& [name, meanings] : meanings_) {
-    if (folder_of(name) == folder) meanings = {meanings.back()};
+    if (folder_of(name) != folder) continue;
+    Meaning last = meanings.back();
+    for (const Meaning& meaning : meanings) {
+      if (meaning.file == last.file) last.at_least = std::min(last.at_least, meaning.at_least);
+    }
+    meanings = {last};
   }
 }
 
