@@ -7,6 +7,7 @@
 
 #include <cerrno>
 #include <functional>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -47,16 +48,25 @@ void away_from_the_device(Context& context, const std::function<void()>& work) {
   }).join();
 }
 
-bool is_inode(const Fd& fd, InodeId inode) {
-  struct stat st {};
-  return ::fstat(fd.get(), &st) == 0 && st.st_ino == inode.value();
+/// What the kernel has of `path` below `folder`, or of `folder` itself, without asking us for it. An answer would race
+/// with an unlink(2) or a rename(2) of another name of the file: the kernel (6.18) takes the count of links that comes
+/// with it and then counts down once more, and link(2) says ENOENT of a file that is there.
+std::optional<struct statx> known(int folder, const char* path) {
+  struct statx seen {};
+  const int flags = AT_SYMLINK_NOFOLLOW | AT_STATX_DONT_SYNC | (*path == '\0' ? AT_EMPTY_PATH : 0);
+  if (::statx(folder, path, flags, STATX_INO | STATX_SIZE, &seen) != 0) return std::nullopt;
+  return seen;
+}
+
+bool is_inode(int fd, InodeId inode) {
+  const std::optional<struct statx> seen = known(fd, "");
+  return seen && seen->stx_ino == inode.value();
 }
 
 /// Not open where another mount covers ours.
 Fd open_root(const Context& context) {
   const int fd = ::open(context.mountpoint.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  struct stat st {};
-  if (fd >= 0 && (::fstat(fd, &st) != 0 || st.st_ino != kRootInode.value())) {
+  if (fd >= 0 && !is_inode(fd, kRootInode)) {
     ::close(fd);
     return Fd(-1);
   }
@@ -81,7 +91,7 @@ Result<bool> push_path(const Context& context, const std::string& path, InodeId 
     log::warn("pages_not_pushed", {{"inode", inode.value()}, {"why", "its mode lets nobody open it"}});
     return true;
   }
-  if (!file.is_open() || !is_inode(file, inode)) return false;
+  if (!file.is_open() || !is_inode(file.get(), inode)) return false;
   if (::fsync(file.get()) != 0) return os_error(errno, "fsync");
   return true;
 }
@@ -128,9 +138,8 @@ std::optional<std::uint64_t> kernel_size(Context& context, InodeId inode) {
     std::optional<std::uint64_t> size;
     away_from_the_device(context, [&] {
       const Fd root = open_root(context);
-      struct stat st {};
-      if (::fstatat(root.get(), path->c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 || st.st_ino != inode.value()) return;
-      size = static_cast<std::uint64_t>(st.st_size);
+      const std::optional<struct statx> seen = known(root.get(), path->c_str());
+      if (seen && seen->stx_ino == inode.value()) size = seen->stx_size;
     });
     if (size) return size;
   }
