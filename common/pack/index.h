@@ -74,6 +74,8 @@ class Index {
   Result<std::vector<Location>> removals();
   Result<void> finish_removals(const std::vector<Location>& done, const std::vector<std::uint64_t>& deleted_packs);
 
+  /// Reads each page once: Fault::corrupt where one is damaged.
+  Result<void> read_all();
   Result<std::map<std::uint64_t, std::uint64_t>> scanned();
   Result<std::map<std::uint64_t, PackTotals>> totals();
 

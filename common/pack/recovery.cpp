@@ -254,6 +254,7 @@ Result<void> delete_index(os::Disk& disk, const std::string& folder) {
 Result<std::unique_ptr<Index>> open_in_step(os::Disk& disk, const std::string& folder, PackFiles& files, Rot rot,
                                             ScanReport& report) {
   COFFER_TRY(std::unique_ptr<Index> index, Index::open(disk, folder));
+  COFFER_DO(index->read_all());
   COFFER_DO(catch_up(*index, files, rot, report));
   return index;
 }

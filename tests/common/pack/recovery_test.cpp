@@ -236,6 +236,24 @@ TEST(PackRecovery, MakesADamagedIndexAnew) {
   for (const Chunk& chunk : chunks) EXPECT_TRUE(is_whole(*store, chunk));
 }
 
+// Claim: wherever in the index a bit is flipped, the store opens by itself, and has all its chunks.
+TEST(PackRecovery, MakesAnIndexAnewWhicheverPageOfItIsDamaged) {
+  constexpr std::uint64_t kPageBytes = 4096;
+  const TempDir dir(testing::in_memory());
+  const std::vector<Chunk> chunks = random_chunks(300);
+  append_and_close(dir.path(), chunks);
+  const Bytes index = file_bytes(dir / "index.db");
+  ASSERT_GT(index.size() / kPageBytes, 6u) << "fewer pages than tables";
+  for (std::uint64_t at = 500; at < index.size(); at += kPageBytes) {
+    SCOPED_TRACE(::testing::Message() << "byte " << at);
+    delete_index(dir.path());
+    write_file(dir / "index.db", index);
+    flip_byte(dir / "index.db", at);
+    const auto store = open_store(dir.path());
+    for (const Chunk& chunk : chunks) ASSERT_TRUE(is_whole(*store, chunk));
+  }
+}
+
 // A power cut may take the last transactions of the index, although the packs were synced.
 TEST(PackRecovery, CatchesUpWhereTheIndexIsOlderThanThePacks) {
   const TempDir dir(testing::in_memory());
