@@ -11,6 +11,7 @@ import time
 
 TICKS = os.sysconf('SC_CLK_TCK')
 MIB = 1 << 20
+POLL = 0.02  # Seconds.
 
 
 class Failed(Exception):
@@ -63,14 +64,26 @@ def end(process, seconds=30):
         return
 
 
-def wait_until(claim, what, process, seconds=30):
+def eventually(claim, seconds=30):
+    """Whether it holds within the time. It is about other processes, of which nothing tells when it comes to hold."""
     deadline = time.monotonic() + seconds
     while not claim():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL)
+    return True
+
+
+def wait_until(claim, what, process, seconds=30):
+    def holds():
+        if claim():
+            return True
         if process.poll() is not None:
             raise Failed(f'{process.args[0]} ended with {process.returncode} before {what}')
-        if time.monotonic() > deadline:
-            raise Failed(f'{process.args[0]}: not {what} after {seconds} s')
-        time.sleep(0.02)
+        return False
+
+    if not eventually(holds, seconds):
+        raise Failed(f'{process.args[0]}: not {what} after {seconds} s')
 
 
 def free_port():
@@ -89,14 +102,12 @@ def answers(port):
 
 def unmount(folder):
     """Waits for who still has a file open for a moment, such as a kernel that writes back."""
-    deadline = time.monotonic() + 30
-    while os.path.ismount(folder):
-        if subprocess.run([find('umount'), folder], stderr=subprocess.DEVNULL).returncode == 0:
-            return
-        if time.monotonic() > deadline:
-            subprocess.run([find('umount'), '-l', folder], check=False)
-            return
-        time.sleep(0.1)
+    def gone():
+        done = subprocess.run([find('umount'), folder], stderr=subprocess.DEVNULL, check=False).returncode == 0
+        return done or not os.path.ismount(folder)
+
+    if os.path.ismount(folder) and not eventually(gone):
+        subprocess.run([find('umount'), '-l', folder], check=False)
 
 
 def tree(pid):
