@@ -5,21 +5,17 @@ import base64
 import hashlib
 import pathlib
 import struct
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+from crc32c import crc32c  # noqa: E402
 
 
 def frame(kind, request, header=b"", body=b"", zero=0, zeros=0, length=None, header_bytes=None):
     length = 16 + len(header) + len(body) if length is None else length
     header_bytes = len(header) if header_bytes is None else header_bytes
     return struct.pack("<IBBHQI", length, kind, zero, zeros, request, header_bytes) + header + body
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = (crc >> 1) ^ (0x82F63B78 if crc & 1 else 0)
-    return struct.pack("<I", crc ^ 0xFFFFFFFF)
 
 
 def field(number, value):
