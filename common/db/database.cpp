@@ -71,6 +71,12 @@ Result<void> make_found_safe(Database& db, os::Disk& disk, const std::string& pa
   return write_back(disk, path + "-wal");
 }
 
+/// Before all else of SQLite. Without its count of the memory in use, which nobody reads, an allocation takes no lock.
+void initialize() {
+  static const int code = sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+  (void)code;  // Another part of this process may have begun to use SQLite, which then counts.
+}
+
 Result<std::int64_t> one_integer(Database& db, const char* sql) {
   COFFER_TRY(Statement statement, db.prepare(sql));
   COFFER_TRY(const bool found, statement.step());
@@ -86,6 +92,7 @@ bool is_schema_damage(sqlite3* db) {
 }  // namespace
 
 Result<Database> Database::open(const std::string& path, const Options& options) {
+  initialize();
   os::Disk& disk = options.disk != nullptr ? *options.disk : os::real_disk();
   if (!options.read_only && path != ":memory:") COFFER_DO(make_private_file(disk, path));
   const int flags = SQLITE_OPEN_NOMUTEX | (options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE);
