@@ -48,30 +48,22 @@ Result<void> Store::commit_done(std::uint64_t seq, const object::CommitHash& has
   if (!is_pending) return Error{Fault::refused, 0, "this commit is not the pending one"};
   if (!receipt.empty()) COFFER_DO(connection_.run("UPDATE state SET receipt = ?", receipt));
 
-  COFFER_TRY(const std::vector<InodeId> inodes, drafted_inodes(connection_));
-  for (const InodeId inode : inodes) {
-    COFFER_DO(connection_.run("DELETE FROM owed_range WHERE ino = ? AND flight = 1", inode));
-    COFFER_DO(connection_.run("DELETE FROM owed_inode WHERE ino = ? AND next_first = 0", inode));
-    if (connection_.changes() == 0) {
-      COFFER_DO(connection_.run(
-          "UPDATE owed_inode SET first = next_first, next_first = 0, flight = 0, is_new = 0 WHERE ino = ?", inode));
-      continue;
-    }
-    COFFER_DO(set_waits(inode, false));
-  }
-  COFFER_TRY(const std::vector<DraftedName> names, drafted_names(connection_));
-  for (const DraftedName& row : names) {
-    const std::string_view name(row.name);
-    COFFER_TRY(const InodeId now, read::meaning(connection_, row.parent, name));
-    if (now == row.sent) {
-      COFFER_DO(connection_.run("DELETE FROM owed_name WHERE parent = ? AND name = ?", row.parent, name));
-    } else {
-      COFFER_DO(
-          connection_.run("UPDATE owed_name SET base = sent, first = next_first, next_first = 0, flight = 0, sent = 0 "
-                          "WHERE parent = ? AND name = ?",
-                          row.parent, name));
-    }
-  }
+  known_owed_.clear();
+  // What changed since is owed on, from the first change after the draft.
+  COFFER_DO(
+      connection_.run("DELETE FROM owed_name WHERE flight > 0 AND sent = coalesce((SELECT n.ino FROM name n WHERE "
+                      "n.parent = owed_name.parent AND n.name = owed_name.name), 0)"));
+  COFFER_DO(
+      connection_.run("UPDATE owed_name SET base = sent, first = next_first, next_first = 0, flight = 0, sent = 0 "
+                      "WHERE flight > 0"));
+  COFFER_DO(let_names_go());
+  COFFER_DO(
+      connection_.run("DELETE FROM owed_range WHERE flight = 1 AND ino IN (SELECT ino FROM owed_inode WHERE flight > "
+                      "0)"));
+  COFFER_DO(connection_.run("DELETE FROM owed_inode WHERE flight > 0 AND next_first = 0"));
+  COFFER_DO(
+      connection_.run("UPDATE owed_inode SET first = next_first, next_first = 0, flight = 0, is_new = 0 WHERE flight > "
+                      "0"));
   COFFER_DO(connection_.run("UPDATE chunk SET state = 3, flight = 0 WHERE flight = 1 AND flight > 0"));
   COFFER_TRY(const std::vector<ChunkRow> released,
              chunks_where(connection_.query(
@@ -84,6 +76,7 @@ Result<void> Store::commit_done(std::uint64_t seq, const object::CommitHash& has
 }
 
 Result<void> Store::commit_refused() {
+  known_owed_.clear();
   COFFER_TRY(const std::vector<InodeId> inodes, drafted_inodes(connection_));
   for (const InodeId inode : inodes) {
     std::vector<Range> ranges;

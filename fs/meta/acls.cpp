@@ -16,6 +16,7 @@ Result<std::optional<PosixAcl>> Store::acl(InodeId inode, std::string_view name)
 }
 
 Result<void> Store::put_xattr(InodeId inode, std::string_view name, ByteView value) {
+  connection_.inodes().gets_xattr(inode);
   return connection_.run("INSERT OR REPLACE INTO xattr VALUES (?, ?, ?)", inode, name, value);
 }
 
@@ -32,17 +33,17 @@ Result<void> Store::mode_to_acl(Attributes& inode) {
   return put_access_acl(inode, *acl);
 }
 
-Result<void> Store::inherit(InodeId folder, const NewInode& what, Attributes& inode) {
-  if (S_ISLNK(inode.mode)) return {};
+Result<bool> Store::inherit(InodeId folder, const NewInode& what, Attributes& inode) {
+  if (S_ISLNK(inode.mode)) return false;
   COFFER_TRY(std::optional<PosixAcl> acl, this->acl(folder, kDefaultAclXattr));
   if (!acl) {
     inode.mode &= ~(what.umask & 0777);
-    return {};
+    return false;
   }
   if (S_ISDIR(inode.mode)) COFFER_DO(put_xattr(inode.inode, kDefaultAclXattr, acl->to_xattr()));
   inode.mode = (inode.mode & ~0777u) | acl->narrow(inode.mode);
   if (!acl->is_minimal()) COFFER_DO(put_xattr(inode.inode, kAccessAclXattr, acl->to_xattr()));
-  return {};
+  return S_ISDIR(inode.mode) || !acl->is_minimal();
 }
 
 }  // namespace coffer::meta

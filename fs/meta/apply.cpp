@@ -107,8 +107,7 @@ Result<void> Applying::put_inode(const ops::Inode& record) {
   }
   is_folder_[inode] = read::is_folder(row);
   for (const ops::Xattr& xattr : record.xattrs()) {
-    COFFER_DO(connection_.run("INSERT OR REPLACE INTO xattr VALUES (?, ?, ?)", inode, std::string_view(xattr.name()),
-                              std::string_view(xattr.value())));
+    COFFER_DO(store_.put_xattr(inode, xattr.name(), as_bytes(xattr.value())));
   }
   if (row.bytes < old_bytes || record.content_size() > 0) COFFER_DO(put_content(row, record, is_new));
   changed_.inodes.push_back(inode);
@@ -205,8 +204,11 @@ Result<void> Applying::count_links(InodeId inode, InodeId parent, std::int64_t n
 Result<void> Applying::put_links() {
   for (const auto& [inode, more] : links_) {
     if (more == 0) continue;
-    COFFER_DO(connection_.run("UPDATE inode SET links = links + ?2 WHERE ino = ?1 AND links + ?2 >= 0", inode, more));
-    if (connection_.changes() == 0) return malformed("links do not add up");
+    Result<Attributes> row = read::attributes(connection_, inode);
+    if (!row && row.error().fault != Fault::answer) return std::move(row).error();
+    if (!row || row->links + more < 0) return malformed("links do not add up");
+    row->links = static_cast<std::uint32_t>(row->links + more);
+    COFFER_DO(store_.put_inode(*row));
     changed_.inodes.push_back(inode);
   }
   for (const InodeId folder : named_folders_) {
@@ -242,6 +244,7 @@ Result<Changed> Store::apply(const object::Commit& commit, ByteView opened_paylo
   COFFER_TRY(const bool owes_any,
              connection_.any("SELECT 1 FROM owed_inode UNION ALL SELECT 1 FROM owed_name LIMIT 1"));
   if (owes_any || pending) return Error{Fault::refused, 0, "this tree has changes of its own"};
+  known_owed_.clear();
 
   ops::TreeOps message;
   if (opened_payload.size() > limits::kWireBodyBytesMax ||

@@ -83,10 +83,11 @@ Result<void> Store::set_xattr(InodeId inode, std::string_view name, ByteView val
 
 Result<void> Store::remove_xattr(InodeId inode, std::string_view name) {
   COFFER_TRY(Attributes row, read::attributes(connection_, inode));
-  COFFER_DO(connection_.run("DELETE FROM xattr WHERE ino = ? AND name = ?", inode, name));
+  COFFER_TRY(const bool exists, connection_.any("SELECT 1 FROM xattr WHERE ino = ? AND name = ?", inode, name));
   // Who takes an ACL away wants a file without one, which it is.
   const bool is_acl = name == kAccessAclXattr || name == kDefaultAclXattr;
-  if (connection_.changes() == 0) return is_acl ? Result<void>() : answer(ENODATA);
+  if (!exists) return is_acl ? Result<void>() : answer(ENODATA);
+  COFFER_DO(connection_.run("DELETE FROM xattr WHERE ino = ? AND name = ?", inode, name));
   row.ctime_ns = now_ns();
   COFFER_DO(put_inode(row));
   return owe(row);

@@ -48,6 +48,7 @@ Result<std::int64_t> Store::count_uses(const Uses& uses, bool wanted) {
 }
 
 Result<void> Store::drop_chunk(const ChunkRow& row) {
+  known_open_.erase(row.key);
   COFFER_DO(connection_.run("DELETE FROM piece WHERE chunk = ?", row.key));
   COFFER_DO(connection_.run("DELETE FROM chunk WHERE key = ?", row.key));
   dropped_.push_back(row);
@@ -72,6 +73,7 @@ Result<ChunkKey> Store::add_open_chunk() {
       "VALUES (0, 0, 0, 0, 0, ?, ?, 0, 0)",
       static_cast<int>(Priority::small), now_ns()));
   const ChunkKey key(connection_.database().last_insert_rowid());
+  known_open_.insert(key);
   keeps_.keep_chunk(key);
   return key;
 }
@@ -97,6 +99,7 @@ Result<void> Store::chunk_sealed(ChunkKey chunk, const object::ChunkId& id, std:
       const bool reaches_out,
       connection_.any("SELECT 1 FROM extent WHERE chunk = ? AND chunk_offset + bytes > ? LIMIT 1", chunk, plain_bytes));
   if (reaches_out) return answer(EINVAL);
+  known_open_.erase(chunk);
   COFFER_DO(connection_.run(
       "UPDATE chunk SET state = 1, id = ?2, sealed_bytes = ?3, plain_bytes = ?4, since = ?5 WHERE key = ?1", chunk, id,
       sealed_bytes, plain_bytes, now_ns()));

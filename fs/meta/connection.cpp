@@ -1,19 +1,36 @@
 #include "fs/meta/connection.h"
 
-namespace coffer::meta {
+#include <cctype>
 
-db::Statement* Connection::find(const char* sql) {
+namespace coffer::meta {
+namespace {
+
+/// Whether the table `inode` is named in it, and not only one such as `owed_inode`.
+bool names_inodes(std::string_view sql) {
+  constexpr std::string_view kTable = "inode";
+  const auto is_of_word = [&](std::size_t at) {
+    return at < sql.size() && (std::isalnum(static_cast<unsigned char>(sql[at])) != 0 || sql[at] == '_');
+  };
+  for (std::size_t at = sql.find(kTable); at != std::string_view::npos; at = sql.find(kTable, at + 1)) {
+    if (!is_of_word(at - 1) && !is_of_word(at + kTable.size())) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+Connection::Prepared* Connection::find(const char* sql) {
   // By address: a literal has one, and comparing its text at every use would cost more than the lookup it is for.
-  std::unique_ptr<db::Statement>& statement = statements_[sql];
-  if (statement == nullptr) {
+  std::unique_ptr<Prepared>& known = statements_[sql];
+  if (known == nullptr) {
     Result<db::Statement> prepared = database_.prepare(sql);
     if (!prepared) {
       failed_ = prepared.error();
       return nullptr;
     }
-    statement = std::make_unique<db::Statement>(std::move(*prepared));
+    known = std::make_unique<Prepared>(std::move(*prepared), names_inodes(sql));
   }
-  return statement.get();
+  return known.get();
 }
 
 }  // namespace coffer::meta

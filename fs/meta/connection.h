@@ -1,4 +1,5 @@
-// One SQLite connection and its prepared statements, each prepared when it is first needed and then kept.
+// One SQLite connection, its prepared statements, each prepared when it is first needed and then kept, and the rows of
+// inodes that it has in memory.
 #pragma once
 
 #include <concepts>
@@ -15,6 +16,7 @@
 #include "common/base/strong.h"
 #include "common/db/database.h"
 #include "common/object/ids.h"
+#include "fs/meta/inode_rows.h"
 #include "fs/meta/redo_log.h"
 
 namespace coffer::meta {
@@ -72,12 +74,16 @@ class Connection {
   /// `sql` is a literal; parameters are integers, Strong numbers, Ids, and bytes (which names are).
   template <class... Args>
   Rows query(const char* sql, const Args&... args) {
-    db::Statement* const statement = find(sql);
-    if (statement == nullptr) return Rows(*failed_);
-    int parameter = 0;
-    (bind(*statement, ++parameter, args), ...);
-    if (redo_ != nullptr && !statement->is_read_only()) redo_->add(sql, args...);
-    return Rows(statement);
+    Prepared* const prepared = find(sql);
+    if (prepared == nullptr) return Rows(*failed_);
+    const bool is_read_only = prepared->statement.is_read_only();
+    if (prepared->names_inodes) {
+      if (Result<void> written = inodes_.write_back(*this); !written) return Rows(std::move(written).error());
+      if (!is_read_only) inodes_.forget();
+    }
+    bind_all(prepared->statement, args...);
+    if (!is_read_only) log(sql, args...);
+    return Rows(&prepared->statement);
   }
 
   template <class... Args>
@@ -96,14 +102,41 @@ class Connection {
 
   /// From now on statements that change something are added to `log` too; nullptr: no more. They are run to their end.
   void log_to(RedoLog* log) { redo_ = log; }
+  /// Adds a statement to the log that is run later, or need not be run here.
+  template <class... Args>
+  void log(const char* sql, const Args&... args) {
+    if (redo_ != nullptr) redo_->add(sql, args...);
+  }
+  /// Runs a statement that was logged before, or was not to be.
+  template <class... Args>
+  Result<void> run_late(const char* sql, const Args&... args) {
+    Prepared* const prepared = find(sql);
+    if (prepared == nullptr) return *failed_;
+    bind_all(prepared->statement, args...);
+    Rows rows(&prepared->statement);
+    COFFER_TRY([[maybe_unused]] const bool row, rows.step());
+    return {};
+  }
+
+  /// Late ones are written before a statement runs that names the table.
+  InodeRows& inodes() { return inodes_; }
 
   /// Rows that the last INSERT, UPDATE or DELETE changed.
   std::int64_t changes() const { return database_.changes(); }
   db::Database& database() { return database_; }
 
  private:
-  db::Statement* find(const char* sql);
+  struct Prepared {
+    db::Statement statement;
+    bool names_inodes;
+  };
+  Prepared* find(const char* sql);
 
+  template <class... Args>
+  static void bind_all(db::Statement& statement, const Args&... args) {
+    int parameter = 0;
+    (bind(statement, ++parameter, args), ...);
+  }
   template <std::integral T>
   static void bind(db::Statement& statement, int parameter, T value) {
     statement.bind(parameter, static_cast<std::int64_t>(value));
@@ -122,9 +155,10 @@ class Connection {
   }
 
   db::Database database_;
-  std::unordered_map<const char*, std::unique_ptr<db::Statement>> statements_;
+  std::unordered_map<const char*, std::unique_ptr<Prepared>> statements_;
   std::optional<Error> failed_;
   RedoLog* redo_ = nullptr;
+  InodeRows inodes_;
 };
 
 }  // namespace coffer::meta

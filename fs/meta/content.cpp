@@ -93,6 +93,7 @@ Result<void> Store::truncate(Attributes& inode, std::uint64_t bytes) {
 Result<void> Store::check_in_chunks(std::span<const Extent> extents) {
   std::optional<ChunkRow> chunk;
   for (const Extent& extent : extents) {
+    if (known_open_.contains(extent.chunk)) continue;
     if (!chunk || chunk->key != extent.chunk) {
       COFFER_TRY(chunk, read::chunk(connection_, extent.chunk));
     }
@@ -114,7 +115,7 @@ Result<Mark> Store::record(InodeId inode, const Content& content) {
   Uses uses;
   std::int64_t allocated = 0;
   for (const Range& range : changed) {
-    COFFER_DO(cut(inode, range, uses, allocated));
+    if (row.allocated_bytes > 0) COFFER_DO(cut(inode, range, uses, allocated));
     if (row.links > 0) COFFER_DO(owe_range(inode, range));
   }
   for (const Extent& extent : content.extents) {
@@ -144,8 +145,8 @@ Result<Mark> Store::record(InodeId inode, const Content& content) {
 void Store::use_up_keeps(const Content& content) {
   for (const Extent& extent : content.extents) keeps_.let_go({extent.chunk, extent.chunk_offset, extent.bytes});
   for (const Extent& extent : content.extents) {
-    if (!keeps_.has(extent.chunk)) continue;
     // An open chunk stays kept: more may be batched into it.
+    if (!keeps_.has(extent.chunk) || known_open_.contains(extent.chunk)) continue;
     Result<ChunkRow> row = read::chunk(connection_, extent.chunk);
     if (row && row->state != ChunkState::open) keeps_.let_go(extent.chunk);
   }

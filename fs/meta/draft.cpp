@@ -60,12 +60,22 @@ Result<void> Drafting::consider_deletion(InodeId inode) {
 }
 
 Result<void> Drafting::mark_in_flight() {
+  std::string whole;
   for (const PickedInode& picked : inodes_) {
-    if (picked.is_whole) {
-      COFFER_DO(connection_.run("UPDATE owed_inode SET flight = 1 WHERE ino = ?", picked.inode));
-      COFFER_DO(connection_.run("UPDATE owed_range SET flight = 1 WHERE ino = ? AND flight = 0", picked.inode));
-      continue;
-    }
+    if (picked.is_whole) whole += (whole.empty() ? "[" : ",") + std::to_string(picked.inode.value());
+  }
+  if (!whole.empty()) {
+    whole += ']';
+    const std::string_view list(whole);
+    // One statement for all of them, which are thousands.
+    COFFER_DO(connection_.run(
+        "UPDATE owed_inode SET flight = 1 WHERE ino IN (SELECT value FROM json_each(CAST(? AS TEXT)))", list));
+    COFFER_DO(connection_.run(
+        "UPDATE owed_range SET flight = 1 WHERE ino IN (SELECT value FROM json_each(CAST(? AS TEXT))) AND flight = 0",
+        list));
+  }
+  for (const PickedInode& picked : inodes_) {
+    if (picked.is_whole) continue;
     COFFER_DO(connection_.run("UPDATE owed_inode SET flight = 1, next_first = first WHERE ino = ?", picked.inode));
     for (const Range& sent : picked.ranges) {
       if (sent.begin == sent.end) continue;
@@ -177,6 +187,7 @@ Result<bool> Store::let_go_for(InodeId inode) {
 Result<std::optional<Bytes>> Store::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal) {
   COFFER_TRY(const bool is_pending, connection_.any("SELECT 1 FROM pending"));
   if (is_pending) return Error{Fault::refused, 0, "a commit is pending"};
+  known_owed_.clear();
   Drafting drafting(*this);
   COFFER_DO(drafting.pick());
   COFFER_TRY(const Draft draft, drafting.write());

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <unordered_map>
@@ -40,6 +41,12 @@ class Drafting {
     std::vector<NameKey> names;
     bool is_picked = true;
   };
+  /// Names by which a folder can be reached; a folder has one name at a time.
+  struct FolderName {
+    std::optional<NameKey> now;
+    bool is_committed = false;     ///< `now` is not owed.
+    std::optional<NameKey> was{};  ///< An owed name that led to it in the committed state.
+  };
   struct PickedInode {
     InodeId inode;
     bool is_whole = true;
@@ -49,6 +56,7 @@ class Drafting {
   // draft_content.cpp
   Result<void> pick_inodes();
   Result<bool> add_inode(InodeId inode);
+  Result<void> add_xattrs(InodeId inode, ops::Inode& record);
   /// False if the record would be too large; it holds what fits then.
   Result<bool> fill_content(PickedInode& picked, std::uint64_t bytes, ops::Inode& record);
   Result<void> add_extent(const Extent& extent, const Range& range, ops::ContentRange& to, std::uint64_t& end);
@@ -68,6 +76,7 @@ class Drafting {
   Result<bool> holds(const Unit& unit);
   Result<bool> target_is_known(const Candidate& candidate);
   Result<bool> parent_is_reachable(InodeId parent);
+  Result<const FolderName*> folder_name(InodeId folder);
   Result<bool> leaves_no_child_behind(const Candidate& candidate);
   bool is_picked(const NameKey& key) const;
 
@@ -88,6 +97,7 @@ class Drafting {
   std::vector<ChunkRow> chunks_;
   std::unordered_map<ChunkKey, std::uint32_t> chunk_indexes_;
 
+  std::unordered_map<InodeId, FolderName> folder_names_;  ///< Read once each; nothing changes while names are picked.
   std::map<NameKey, Candidate> candidates_;
   std::vector<Unit> units_;
   std::size_t names_bytes_ = 0;

@@ -54,12 +54,7 @@ Result<bool> Drafting::add_inode(InodeId inode) {
   if ((row.mode & 0170000) == 0120000) {
     COFFER_TRY(*record.mutable_symlink_target(), read::symlink_target(connection_, inode));
   }
-  COFFER_DO(for_each(connection_.query("SELECT name, value FROM xattr WHERE ino = ? ORDER BY name", inode),
-                     [&](const Rows& xattr) {
-                       ops::Xattr& to = *record.add_xattrs();
-                       to.set_name(xattr.text(0));
-                       to.set_value(xattr.text(1));
-                     }));
+  if (!connection_.inodes().has_no_xattrs(inode)) COFFER_DO(add_xattrs(inode, record));
 
   PickedInode picked{.inode = inode, .ranges = {}};
   const std::size_t chunk_count = chunks_.size();
@@ -76,6 +71,15 @@ Result<bool> Drafting::add_inode(InodeId inode) {
   const bool is_whole = picked.is_whole;
   inodes_.push_back(std::move(picked));
   return is_whole;
+}
+
+Result<void> Drafting::add_xattrs(InodeId inode, ops::Inode& record) {
+  return for_each(connection_.query("SELECT name, value FROM xattr WHERE ino = ? ORDER BY name", inode),
+                  [&](const Rows& xattr) {
+                    ops::Xattr& to = *record.add_xattrs();
+                    to.set_name(xattr.text(0));
+                    to.set_value(xattr.text(1));
+                  });
 }
 
 Result<bool> Drafting::fill_content(PickedInode& picked, std::uint64_t bytes, ops::Inode& record) {

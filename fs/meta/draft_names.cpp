@@ -121,10 +121,30 @@ Result<void> Drafting::add_row(const NameKey& key, InodeId base, std::vector<Nam
   names_bytes_ += key.second.size() + kNameRecordBytes;
   if (now == InodeId() || key.first == kRootInode) return {};
   // The name above may have to come along.
-  Rows rows = connection_.query("SELECT parent, name FROM name WHERE ino = ?", key.first);
-  COFFER_TRY(const bool found, rows.step());
-  if (found) wanted.emplace_back(rows.u64(0), rows.text(1));
+  COFFER_TRY(const FolderName* const folder, folder_name(key.first));
+  if (folder->now) wanted.push_back(*folder->now);
   return {};
+}
+
+Result<const Drafting::FolderName*> Drafting::folder_name(InodeId folder) {
+  const auto known = folder_names_.find(folder);
+  if (known != folder_names_.end()) return &known->second;
+  FolderName name;
+  {
+    Rows rows = connection_.query(
+        "SELECT n.parent, n.name, o.parent IS NULL FROM name n LEFT JOIN owed_name o "
+        "ON o.parent = n.parent AND o.name = n.name WHERE n.ino = ?",
+        folder);
+    COFFER_TRY(const bool found, rows.step());
+    if (found) name.now.emplace(rows.u64(0), rows.text(1));
+    name.is_committed = found && rows.integer(2) != 0;
+  }
+  {
+    Rows rows = connection_.query("SELECT parent, name FROM owed_name WHERE base = ? AND base > 0", folder);
+    COFFER_TRY(const bool found, rows.step());
+    if (found) name.was.emplace(rows.u64(0), rows.text(1));
+  }
+  return &folder_names_.emplace(folder, std::move(name)).first->second;
 }
 
 bool Drafting::is_picked(const NameKey& key) const {
@@ -184,19 +204,11 @@ Result<bool> Drafting::target_is_known(const Candidate& candidate) {
 // R2: the parent has a name in the committed state. So it is known there, too.
 Result<bool> Drafting::parent_is_reachable(InodeId parent) {
   if (parent == kRootInode) return true;
-  {
-    Rows rows = connection_.query(
-        "SELECT n.parent, n.name, o.parent IS NULL FROM name n LEFT JOIN owed_name o "
-        "ON o.parent = n.parent AND o.name = n.name WHERE n.ino = ?",
-        parent);
-    COFFER_TRY(const bool found, rows.step());
-    if (!found) return false;
-    if (rows.integer(2) != 0 || is_picked(NameKey(rows.u64(0), rows.text(1)))) return true;
-  }
+  COFFER_TRY(const FolderName* const name, folder_name(parent));
+  if (!name->now) return false;
+  if (name->is_committed || is_picked(*name->now)) return true;
   // Where its present name is not committed, its old one may be.
-  Rows rows = connection_.query("SELECT parent, name FROM owed_name WHERE base = ? AND base > 0", parent);
-  COFFER_TRY(const bool has_old_name, rows.step());
-  return has_old_name && !is_picked(NameKey(rows.u64(0), rows.text(1)));
+  return name->was && !is_picked(*name->was);
 }
 
 // R3: a folder loses its committed name for good only with, or after, all names committed in it.

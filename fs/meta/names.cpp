@@ -38,19 +38,11 @@ Result<Attributes> Store::living_folder(InodeId inode) {
   return folder;
 }
 
-Result<void> Store::put_inode(const Attributes& inode) {
-  return connection_.run(
-      "UPDATE inode SET mode = ?2, uid = ?3, gid = ?4, bytes = ?5, allocated = ?6, links = ?7, atime = ?8, mtime = ?9, "
-      "ctime = ?10 WHERE ino = ?1",
-      inode.inode, inode.mode, inode.uid, inode.gid, inode.bytes, inode.allocated_bytes, inode.links, inode.atime_ns,
-      inode.mtime_ns, inode.ctime_ns);
-}
+Result<void> Store::put_inode(const Attributes& inode) { return connection_.inodes().update(connection_, inode); }
 
 Result<void> Store::insert_inode(const Attributes& inode, std::string_view target) {
   ++counters_.files;
-  COFFER_DO(connection_.run("INSERT INTO inode VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, 0, NULL)", inode.inode,
-                            inode.mode, inode.uid, inode.gid, inode.rdev, inode.bytes, inode.links, inode.atime_ns,
-                            inode.mtime_ns, inode.ctime_ns, inode.btime_ns));
+  COFFER_DO(connection_.inodes().insert(connection_, inode));
   if ((inode.mode & S_IFMT) != S_IFLNK) return {};
   return connection_.run("UPDATE inode SET target = ? WHERE ino = ?", target, inode.inode);
 }
@@ -99,8 +91,9 @@ Result<Attributes> Store::create(InodeId parent, std::string_view name, const Ne
     if (type == S_IFDIR) inode.mode |= S_ISGID;
   }
   if (type == S_IFDIR) ++folder.links;
-  COFFER_DO(inherit(parent, what, inode));
+  COFFER_TRY(const bool has_acl, inherit(parent, what, inode));
   COFFER_DO(insert_inode(inode, what.symlink_target));
+  if (!has_acl) connection_.inodes().found_no_xattrs(inode.inode);
   COFFER_DO(set_name({parent, name}, InodeId(), inode.inode));
   COFFER_DO(owe_new(inode.inode));
   COFFER_DO(owe_name({parent, name}, InodeId(), inode.inode, 0, false));
@@ -201,7 +194,7 @@ Result<void> Store::drop_inode(const Attributes& inode, bool was_wanted) {
   if (!uses.empty()) COFFER_DO(connection_.run("DELETE FROM extent WHERE ino = ?", inode.inode));
   COFFER_DO(count_uses(uses, was_wanted));
   COFFER_DO(connection_.run("DELETE FROM xattr WHERE ino = ?", inode.inode));
-  COFFER_DO(connection_.run("DELETE FROM inode WHERE ino = ?", inode.inode));
+  COFFER_DO(connection_.inodes().remove(connection_, inode.inode));
   --counters_.files;
   counters_.bytes -= inode.allocated_bytes;
   return {};

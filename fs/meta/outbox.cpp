@@ -11,6 +11,7 @@ Result<bool> Store::is_owed(InodeId inode) { return connection_.any("SELECT 1 FR
 Result<void> Store::owe(const Attributes& inode) {
   const std::uint64_t version = ++counters_.version;
   if (inode.links == 0) return {};  // It is deleted for the server already.
+  if (!known_owed_.insert(inode.inode).second) return {};
   bool is_drafted = false;
   {
     Rows rows = connection_.query("SELECT flight, next_first FROM owed_inode WHERE ino = ?", inode.inode);
@@ -22,16 +23,12 @@ Result<void> Store::owe(const Attributes& inode) {
     return connection_.run("UPDATE owed_inode SET next_first = ? WHERE ino = ?", version, inode.inode);
   }
   COFFER_DO(connection_.run("INSERT INTO owed_inode VALUES (?, ?, 0, ?, 0, 0, 0, 0)", inode.inode, version, now_ns()));
-  return set_waits(inode.inode, true);
+  return let_names_wait(inode.inode);
 }
 
-Result<void> Store::set_waits(InodeId inode, bool waits) {
+Result<void> Store::set_waits(Rows found, bool waits) {
   std::vector<std::pair<InodeId, std::string>> names;
-  COFFER_DO(for_each(
-      connection_.query("SELECT o.parent, o.name FROM name n CROSS JOIN owed_name o ON o.parent = n.parent AND "
-                        "o.name = n.name WHERE n.ino = ? AND o.waits <> ?",
-                        inode, waits),
-      [&](const Rows& row) { names.emplace_back(row.u64(0), row.text(1)); }));
+  COFFER_DO(for_each(std::move(found), [&](const Rows& row) { names.emplace_back(row.u64(0), row.text(1)); }));
   for (const auto& [parent, name] : names) {
     COFFER_DO(connection_.run("UPDATE owed_name SET waits = ? WHERE parent = ? AND name = ?", waits, parent,
                               std::string_view(name)));
@@ -39,12 +36,29 @@ Result<void> Store::set_waits(InodeId inode, bool waits) {
   return {};
 }
 
+Result<void> Store::let_names_wait(InodeId inode) {
+  return set_waits(connection_.query("SELECT o.parent, o.name FROM name n CROSS JOIN owed_name o ON o.parent = "
+                                     "n.parent AND o.name = n.name WHERE n.ino = ? AND o.waits = 0",
+                                     inode),
+                   true);
+}
+
+Result<void> Store::let_names_go() {
+  return set_waits(connection_.query(
+                       "SELECT o.parent, o.name FROM owed_inode i CROSS JOIN name n ON n.ino = i.ino CROSS JOIN "
+                       "owed_name o ON o.parent = n.parent AND o.name = n.name WHERE i.flight > 0 AND i.next_first = 0 "
+                       "AND o.waits = 1"),
+                   false);
+}
+
 Result<void> Store::owe_new(InodeId inode) {
+  known_owed_.insert(inode);
   return connection_.run("INSERT INTO owed_inode VALUES (?, ?, 0, ?, 1, 0, 0, 0)", inode, ++counters_.version,
                          now_ns());
 }
 
 Result<void> Store::owe_deletion(InodeId inode) {
+  known_owed_.erase(inode);
   const std::uint64_t version = ++counters_.version;
   bool is_owed = false;
   bool is_new = false;
@@ -70,23 +84,23 @@ Result<void> Store::owe_deletion(InodeId inode) {
 
 Result<void> Store::owe_range(InodeId inode, Range range) {
   if (range.begin >= range.end) return {};
-  {
-    // Only the last range that begins before this one can reach it.
-    Rows rows = connection_.query(
-        "SELECT begin, end FROM owed_range WHERE ino = ? AND flight = 0 AND begin <= ? ORDER BY begin DESC LIMIT 1",
-        inode, range.begin);
-    COFFER_TRY(const bool found, rows.step());
-    if (found && rows.u64(1) >= range.end) return {};
-    if (found && rows.u64(1) >= range.begin) range.begin = rows.u64(0);
-  }
   bool met_any = false;
-  COFFER_DO(for_each(
-      connection_.query("SELECT end FROM owed_range WHERE ino = ? AND flight = 0 AND begin >= ? AND begin <= ?", inode,
-                        range.begin, range.end),
-      [&](const Rows& row) {
-        range.end = std::max(range.end, row.u64(0));
-        met_any = true;
-      }));
+  {
+    // They do not touch: what begins before this one is the last that can reach it.
+    Rows rows = connection_.query(
+        "SELECT begin, end FROM owed_range WHERE ino = ? AND flight = 0 AND begin <= ? ORDER BY begin DESC", inode,
+        range.end);
+    for (bool may_reach = true; may_reach;) {
+      COFFER_TRY(const bool found, rows.step());
+      if (!found) break;
+      const Range met{rows.u64(0), rows.u64(1)};
+      may_reach = met.begin > range.begin;
+      if (!met_any && !may_reach && met.end >= range.end) return {};
+      if (met.end < range.begin) break;
+      range = {std::min(range.begin, met.begin), std::max(range.end, met.end)};
+      met_any = true;
+    }
+  }
   if (met_any) {
     COFFER_DO(connection_.run("DELETE FROM owed_range WHERE ino = ? AND flight = 0 AND begin >= ? AND begin <= ?",
                               inode, range.begin, range.end));

@@ -44,12 +44,15 @@ Result<void> check_name(std::string_view name) {
 }
 
 Result<Attributes> attributes(Connection& connection, InodeId inode) {
+  if (const Attributes* const known = connection.inodes().find(inode); known != nullptr) return *known;
   Rows rows = connection.query(
       "SELECT ino, mode, uid, gid, rdev, bytes, allocated, links, atime, mtime, ctime, btime FROM inode WHERE ino = ?",
       inode);
   COFFER_TRY(const bool found, rows.step());
   if (!found) return answer(ENOENT);
-  return attributes_at(rows, 0);
+  const Attributes row = attributes_at(rows, 0);
+  connection.inodes().found(row);
+  return row;
 }
 
 Result<InodeId> meaning(Connection& connection, InodeId parent, std::string_view name) {
@@ -60,15 +63,9 @@ Result<InodeId> meaning(Connection& connection, InodeId parent, std::string_view
 
 Result<Attributes> lookup(Connection& connection, InodeId parent, std::string_view name) {
   COFFER_DO(check_name(name));
-  {
-    Rows rows = connection.query(
-        "SELECT i.ino, mode, uid, gid, rdev, bytes, allocated, links, atime, mtime, ctime, btime "
-        "FROM name n JOIN inode i ON i.ino = n.ino WHERE n.parent = ? AND n.name = ?",
-        parent, name);
-    COFFER_TRY(const bool found, rows.step());
-    if (found) return attributes_at(rows, 0);
-  }
-  return nothing_in(connection, parent);
+  COFFER_TRY(const InodeId inode, meaning(connection, parent, name));
+  if (inode == InodeId()) return nothing_in(connection, parent);
+  return attributes(connection, inode);
 }
 
 Result<std::string> symlink_target(Connection& connection, InodeId inode) {
@@ -145,12 +142,16 @@ Result<InodeId> resolve(Connection& connection, std::string_view path) {
 }
 
 Result<std::string> xattr(Connection& connection, InodeId inode, std::string_view name) {
+  // The kernel asks for one that is rarely there before it writes to a file, and before its owner changes.
+  if (connection.inodes().has_no_xattrs(inode)) return answer(ENODATA);
   {
     Rows rows = connection.query("SELECT value FROM xattr WHERE ino = ? AND name = ?", inode, name);
     COFFER_TRY(const bool found, rows.step());
     if (found) return rows.text(0);
   }
   COFFER_TRY([[maybe_unused]] const Attributes exists, attributes(connection, inode));
+  COFFER_TRY(const bool has_any, connection.any("SELECT 1 FROM xattr WHERE ino = ? LIMIT 1", inode));
+  if (!has_any) connection.inodes().found_no_xattrs(inode);
   return answer(ENODATA);
 }
 

@@ -133,8 +133,10 @@ void RedoLog::put_blob(ByteView value) {
   writer.put_bytes(value);
 }
 
+bool RedoLog::has_statements() const { return record_.size() > kHeaderBytes; }
+
 Result<bool> RedoLog::append() {
-  if (record_.size() == kHeaderBytes) return true;
+  if (!has_statements()) return true;
   if (end_ + record_.size() > kLogBytesMax) {
     discard();
     return false;

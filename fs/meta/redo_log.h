@@ -62,6 +62,8 @@ class RedoLog {
     add_statement(sql, sizeof...(args));
     (put(args), ...);
   }
+  /// The operation under way has changed something.
+  bool has_statements() const;
   /// The operation under way is in the file when this returns. False if it is too large for what is left.
   Result<bool> append();
   /// Returns when all that was appended is on stable storage.

@@ -9,6 +9,16 @@ namespace {
 
 /// Commits whose hashes are remembered: more than a writer makes in half a day of writing without a pause.
 constexpr std::uint64_t kPinsMax = 65'536;
+constexpr std::size_t kKnownMax = 65'536;
+
+template <class Run>
+auto with_counters(const Counters& counters, Run run) {
+  return run(
+      "UPDATE state SET version = ?, inode_next = ?, cookie_next = ?, group_next = ?, files = ?, bytes = ?, "
+      "sealed_bytes = ?, head_seq = ?, head_hash = ?",
+      counters.version, counters.inode_next, counters.cookie_next, counters.group_next, counters.files, counters.bytes,
+      counters.sealed_bytes, counters.head_seq, counters.head_hash);
+}
 
 }  // namespace
 
@@ -53,11 +63,8 @@ Result<void> Store::load() {
 
 Result<void> Store::commit(const Counters& before) {
   if (counters_ != before) {
-    COFFER_DO(connection_.run(
-        "UPDATE state SET version = ?, inode_next = ?, cookie_next = ?, group_next = ?, files = ?, bytes = ?, "
-        "sealed_bytes = ?, head_seq = ?, head_hash = ?",
-        counters_.version, counters_.inode_next, counters_.cookie_next, counters_.group_next, counters_.files,
-        counters_.bytes, counters_.sealed_bytes, counters_.head_seq, counters_.head_hash));
+    with_counters(counters_, [this](const auto&... sql_and_values) { connection_.log(sql_and_values...); });
+    are_counters_late_ = true;
   }
   if (counters_.head_seq != before.head_seq) {
     COFFER_DO(connection_.run("INSERT OR REPLACE INTO pinned VALUES (?, ?)", counters_.head_seq, counters_.head_hash));
@@ -67,9 +74,21 @@ Result<void> Store::commit(const Counters& before) {
   return transactions_.commit();
 }
 
+Result<void> Store::write_back() {
+  if (known_owed_.size() > kKnownMax) known_owed_.clear();
+  if (are_counters_late_) {
+    COFFER_DO(with_counters(counters_,
+                            [this](const auto&... sql_and_values) { return connection_.run_late(sql_and_values...); }));
+    are_counters_late_ = false;
+  }
+  return connection_.inodes().write_back(connection_);
+}
+
 void Store::roll_back(const Counters& before) {
   transactions_.roll_back();
   counters_ = before;
+  known_owed_.clear();
+  known_open_.clear();
   dropped_.clear();
 }
 

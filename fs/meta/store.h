@@ -46,7 +46,14 @@ class Store {
  public:
   /// `log` may be null: then each operation is a transaction of its own.
   Store(Connection connection, std::unique_ptr<RedoLog> log, os::Clock& clock, Pins& pins)
-      : connection_(std::move(connection)), transactions_(connection_, std::move(log)), clock_(clock), pins_(pins) {}
+      : connection_(std::move(connection)),
+        transactions_(connection_, std::move(log), [this] { return write_back(); }),
+        clock_(clock),
+        pins_(pins) {
+    connection_.inodes().use();
+  }
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
 
   /// Reads the counters and deletes what only the last process needed.
   Result<void> load();
@@ -153,6 +160,8 @@ class Store {
 
   Result<void> commit(const Counters& before);
   void roll_back(const Counters& before);
+  /// SQLite has the counters and all inodes.
+  Result<void> write_back();
   Result<void> load_counters();
   std::int64_t now_ns() { return clock_.now().time_since_epoch().count(); }
 
@@ -180,8 +189,8 @@ class Store {
   Result<void> put_access_acl(Attributes& inode, const PosixAcl& acl);
   /// chmod(2) of `inode`, which has its new mode already.
   Result<void> mode_to_acl(Attributes& inode);
-  /// What `folder` and the umask make of a new inode's mode; the ACLs that it gets are stored.
-  Result<void> inherit(InodeId folder, const NewInode& what, Attributes& inode);
+  /// What `folder` and the umask make of a new inode's mode; the ACLs that it gets are stored. Whether it got any.
+  Result<bool> inherit(InodeId folder, const NewInode& what, Attributes& inode);
   Result<void> put_xattr(InodeId inode, std::string_view name, ByteView value);
 
   // content.cpp
@@ -201,8 +210,11 @@ class Store {
   // outbox.cpp
   /// The inode differs from its committed state from now on. One without a name owes nothing.
   Result<void> owe(const Attributes& inode);
-  /// Of the owed names that lead to `inode`.
-  Result<void> set_waits(InodeId inode, bool waits);
+  Result<void> set_waits(Rows names, bool waits);
+  /// The owed names that lead to `inode`.
+  Result<void> let_names_wait(InodeId inode);
+  /// Those that lead to inodes whose drafted state was their last.
+  Result<void> let_names_go();
   Result<void> owe_new(InodeId inode);
   Result<void> owe_deletion(InodeId inode);
   Result<void> owe_range(InodeId inode, Range range);
@@ -221,8 +233,12 @@ class Store {
   os::Clock& clock_;
   Pins& pins_;
   Counters counters_;
+  bool are_counters_late_ = false;  // They are in the redo log, if there is one, and not in SQLite.
   Keeps keeps_;
   std::unordered_set<InodeId> held_;
+  // Known to be owed, and not drafted since they last became so. May lack some.
+  std::unordered_set<InodeId> known_owed_;
+  std::unordered_set<ChunkKey> known_open_;  // Chunks; may lack some.
   std::vector<ChunkRow> dropped_;
   // Where the last draft stopped looking, so that what is blocked never hides what is ready.
   std::uint64_t names_cursor_ = 0;

@@ -77,6 +77,7 @@ Result<void> Transactions::open_from_log(std::uint32_t count_max) {
   connection_.log_to(nullptr);
   is_open_ = true;
   is_whole_ = false;
+  connection_.inodes().forget();
   if (connection_.database().is_in_transaction()) (void)connection_.run("ROLLBACK");
   if (ghost_) (void)touch();
   COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
@@ -107,19 +108,21 @@ Result<void> Transactions::begin(Sharing sharing) {
   if (!is_open_) COFFER_DO(connection_.run("BEGIN IMMEDIATE"));
   is_open_ = true;
   is_whole_ = true;
-  COFFER_DO(connection_.run("SAVEPOINT operation"));
   connection_.log_to(log_.get());
   return {};
 }
 
 Result<void> Transactions::commit() {
   if (current_ == Sharing::shared) return commit_shared();
-  return log_ ? commit_as_next() : connection_.run("COMMIT");
+  if (log_) return commit_as_next();
+  COFFER_DO(write_back_());
+  return connection_.run("COMMIT");
 }
 
 // What is logged from now on builds on this transaction. A power cut may take it and leave the log.
 Result<void> Transactions::commit_as_next() {
   if (!connection_.database().is_in_transaction()) return undone();
+  COFFER_DO(write_back_());
   const std::uint64_t next = new_generation();
   COFFER_DO(set_generation(connection_, next));
   if (Result<void> committed = connection_.run("COMMIT"); !committed) {
@@ -143,28 +146,25 @@ Result<void> Transactions::sync_journal() {
 Result<void> Transactions::commit_shared() {
   connection_.log_to(nullptr);
   if (!connection_.database().is_in_transaction()) return undone();
-  COFFER_TRY(const bool is_logged, log_->append());
-  if (is_logged) {
-    // It is done, whatever SQLite says: whoever reads the log runs it.
-    if (!connection_.run("RELEASE operation")) (void)reopen();
-    return {};
-  }
+  const Result<bool> is_logged = log_->append();
+  if (!is_logged) is_whole_ = false;
+  if (!is_logged) return is_logged.error();
   // Too large for the log: SQLite commits it, and with it all that is open.
-  COFFER_DO(connection_.run("RELEASE operation"));
-  return settle();
+  return *is_logged ? Result<void>() : settle();
 }
 
 void Transactions::roll_back() {
   if (current_ == Sharing::alone) {
     // Some failures, such as a full disk, make SQLite roll back by itself; it then says that nothing is to be undone.
     (void)connection_.run("ROLLBACK");
+    connection_.inodes().forget();
     if (ghost_) (void)touch();
     return;
   }
   connection_.log_to(nullptr);
+  if (log_->has_statements()) is_whole_ = false;
   log_->discard();
-  if (connection_.run("ROLLBACK TO operation") && connection_.run("RELEASE operation")) return;
-  (void)reopen();  // SQLite undid all operations that are open, not this one alone.
+  (void)readable();
 }
 
 Result<void> Transactions::settle() {

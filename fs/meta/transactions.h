@@ -8,8 +8,9 @@
 // SQLite rolls back at any failure of the disk (sqlite3.c, vdbeHalt), one to read a page for a SELECT among them, and
 // tells by is_in_transaction() alone. What ran then would be a transaction of its own, so every call looks first.
 //
-// Each operation within is a savepoint, so that one that fails leaves the others. begin(alone) settles first: what
-// reads much, or takes long, is a transaction of its own, and others may read the tree beside it meanwhile.
+// An operation within that fails after it changed something, which is rare, takes the others with it, and these are run
+// again from the log: a savepoint for each would cost all of them what one of them needs. begin(alone) settles first:
+// what reads much, or takes long, is a transaction of its own, and others may read the tree beside it meanwhile.
 //
 // A commit that failed may lie whole in SQLite's journal, where this process takes it for undone and a process that
 // starts after a kill would find it: a ghost. What is logged meanwhile is not made for the state that it leaves. So
@@ -22,6 +23,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -40,8 +42,9 @@ enum class Sharing {
 /// Not thread-safe. Keeps a reference to `connection`.
 class Transactions {
  public:
-  /// Without a log every operation is alone.
-  Transactions(Connection& connection, std::unique_ptr<RedoLog> log) : connection_(connection), log_(std::move(log)) {}
+  /// Without a log every operation is alone. `write_back` brings what is late to SQLite, before each of its commits.
+  Transactions(Connection& connection, std::unique_ptr<RedoLog> log, std::function<Result<void>()> write_back)
+      : connection_(connection), log_(std::move(log)), write_back_(std::move(write_back)) {}
 
   /// Runs again what the last process had answered and not committed. Once, before all else.
   Result<void> recover();
@@ -72,6 +75,7 @@ class Transactions {
 
   Connection& connection_;
   std::unique_ptr<RedoLog> log_;
+  std::function<Result<void>()> write_back_;
   Sharing current_ = Sharing::alone;
   std::atomic<bool> is_open_ = false;  ///< Also while undone: what was answered is then in the log alone.
   bool is_whole_ = true;               ///< False while what SQLite has open may be a part of it.

@@ -24,7 +24,7 @@ class Transacted {
     connection.emplace(*std::move(database));
     Result<std::unique_ptr<RedoLog>> log = RedoLog::open(disk, folder_ + "/t.db-redo");
     EXPECT_TRUE(log);
-    transactions.emplace(*connection, *std::move(log));
+    transactions.emplace(*connection, *std::move(log), [] { return Result<void>(); });
     recovered = transactions->recover();
   }
 
