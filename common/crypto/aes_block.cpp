@@ -1,5 +1,7 @@
 #include "common/crypto/aes_block.h"
 
+#include <limits>
+
 #include "common/base/check.h"
 #include "common/crypto/evp.h"
 
@@ -20,13 +22,13 @@ Aes256Block::~Aes256Block() = default;
 Aes256Block::Aes256Block(Aes256Block&&) noexcept = default;
 Aes256Block& Aes256Block::operator=(Aes256Block&&) noexcept = default;
 
-AesBlock Aes256Block::encrypt(const AesBlock& block) {
-  AesBlock out;
+void Aes256Block::encrypt(std::span<AesBlock> blocks) {
+  const MutableByteView bytes = std::as_writable_bytes(blocks);
+  COFFER_CHECK(bytes.size() <= static_cast<std::size_t>(std::numeric_limits<int>::max()));
   int written = 0;
-  COFFER_CHECK(EVP_EncryptUpdate(state_->context.get(), evp::data(MutableByteView(out)), &written,
-                                 evp::data(ByteView(block)), static_cast<int>(block.size())) == 1);
-  COFFER_CHECK(written == static_cast<int>(out.size()));
-  return out;
+  COFFER_CHECK(EVP_EncryptUpdate(state_->context.get(), evp::data(bytes), &written, evp::data(ByteView(bytes)),
+                                 static_cast<int>(bytes.size())) == 1);
+  COFFER_CHECK(written == static_cast<int>(bytes.size()));
 }
 
 }  // namespace coffer::crypto

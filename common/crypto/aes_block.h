@@ -3,6 +3,7 @@
 
 #include <array>
 #include <memory>
+#include <span>
 
 #include "common/base/bytes.h"
 
@@ -19,7 +20,8 @@ class Aes256Block {
   Aes256Block(Aes256Block&&) noexcept;
   Aes256Block& operator=(Aes256Block&&) noexcept;
 
-  AesBlock encrypt(const AesBlock& block);
+  /// Each by itself, in place. Of many at once, a block costs a tenth of what it costs alone.
+  void encrypt(std::span<AesBlock> blocks);
 
  private:
   struct State;

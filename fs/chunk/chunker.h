@@ -46,7 +46,9 @@ class Chunker {
  private:
   /// The first place at or behind `from`, at least kWindowBytes, where content says to cut; kNowhere.
   std::size_t wanted_cut(ByteView data, std::size_t from);
-  bool decides_to_cut(std::uint64_t hash, const std::byte* end);
+  struct Proposals;
+  std::size_t propose(Proposals& proposals, std::uint64_t hash, const std::byte* bytes, std::size_t at);
+  std::size_t first_decided(Proposals& proposals);
 
   std::array<std::uint64_t, 256> gear_;
   crypto::Aes256Block aes_;
