@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "common/base/bytes.h"
 
@@ -9,6 +10,8 @@ namespace coffer {
 
 /// With the processor's instruction where it has one, about 8 GB/s; else from a table, twenty times slower.
 std::uint32_t crc32c(ByteView bytes);
+/// Of each block of `block_bytes` (not 0); the last one may be shorter. Three at once, at nearly three times the speed.
+std::vector<std::uint32_t> crc32c_of_blocks(ByteView bytes, std::size_t block_bytes);
 
 namespace internal {
 /// The one without the instruction, for tests.

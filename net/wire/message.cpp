@@ -104,14 +104,7 @@ Result<std::string> parse_name(const std::string& field) {
   return coffer::Error{Fault::protocol, 0, "a name that is none"};
 }
 
-std::vector<std::uint32_t> block_crcs(ByteView chunk) {
-  std::vector<std::uint32_t> crcs;
-  crcs.reserve(block_count(chunk.size()));
-  for (; !chunk.empty(); chunk = chunk.subspan(std::min(chunk.size(), kCheckedBlockBytes))) {
-    crcs.push_back(crc32c(chunk.first(std::min(chunk.size(), kCheckedBlockBytes))));
-  }
-  return crcs;
-}
+std::vector<std::uint32_t> block_crcs(ByteView chunk) { return crc32c_of_blocks(chunk, kCheckedBlockBytes); }
 
 std::uint64_t good_until(ByteView chunk, std::span<const std::uint32_t> crcs) {
   if (crcs.size() != block_count(chunk.size())) return 0;
