@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "tests/testing/seeded_random.h"
 #include "tests/testing/temp_dir.h"
 
 namespace coffer::os {
@@ -32,6 +33,30 @@ TEST(Disk, ReadsBackWhatItWrote) {
   const auto got = (*file)->read_at(bytes, 11);
   ASSERT_TRUE(got);
   EXPECT_EQ(as_text(ByteView(bytes).first(*got)), "world");
+}
+
+// Claim: a long write, whose pages the kernel may forget, leaves the same bytes as a short one, wherever it begins and
+// ends in a page, and leaves what stands before and behind it.
+TEST(Disk, WritesLongRunsFromAndToAnyPlaceInAPage) {
+  const TempDir dir;
+  auto file = real_disk().open(dir / "file", Open::create_new);
+  ASSERT_TRUE(file);
+  constexpr std::size_t kLong = 256u << 10;
+  Bytes expected(3 * kLong, std::byte{1});
+  ASSERT_TRUE((*file)->write_at(expected, 0));
+  testing::SeededRandom random(1);
+  for (const std::size_t first : {0u, 1u, 4095u, 4096u, 70'000u}) {
+    for (const std::size_t bytes : {kLong, kLong + 1, kLong + 4095, kLong + 4096, 2 * kLong}) {
+      SCOPED_TRACE(::testing::Message() << bytes << " bytes at " << first);
+      const Bytes written = random.bytes(bytes);
+      std::ranges::copy(written, expected.begin() + static_cast<std::ptrdiff_t>(first));
+      ASSERT_TRUE((*file)->write_at(written, first));
+      ASSERT_TRUE((*file)->sync());
+      Bytes read(expected.size());
+      ASSERT_EQ((*file)->read_at(read, 0).value(), read.size());
+      EXPECT_TRUE(read == expected);
+    }
+  }
 }
 
 TEST(Disk, KeepsNewFilesAndFoldersToTheirOwner) {
