@@ -12,6 +12,10 @@
 namespace coffer::pack {
 
 Result<std::vector<StoredChunk>> PackStore::chunks_from(Place& from, std::size_t count_max) {
+  // Rows that wait belong to chunks that are stored. Where they cannot be written a later walk meets them.
+  if (Result<void> written = state_->sync(State::Rows::now); !written) {
+    log::warn("pack.index_write", {{"why", written.error().what}});
+  }
   std::vector<StoredChunk> chunks;
   COFFER_TRY(const std::vector<Entry> rows, state_->index->all_rows(from.pack, from.offset, count_max));
   for (const Entry& row : rows) {
@@ -26,6 +30,8 @@ Result<Soundness> PackStore::examine(const object::ChunkId& id) {
   if (bytes) return Soundness::good;
   if (bytes.error().fault == Fault::answer) return state_->examine_unreadable(id);
   if (bytes.error().fault != Fault::corrupt) return bytes.error();
+  // What the index forgets it must have known: the next open() reads from the last row on, and would find the record.
+  COFFER_DO(state_->sync(State::Rows::now));
   {
     const MutexLock writing_lock(state_->write_mutex);
     COFFER_DO(state_->check_working());
@@ -44,7 +50,7 @@ Result<Soundness> PackStore::examine(const object::ChunkId& id) {
     }
   }
   log::error("pack.set_aside", {{"chunk", id.hex()}, {"why", bytes.error().what}});
-  COFFER_DO(state_->sync());
+  COFFER_DO(state_->sync(State::Rows::now));
   return Soundness::damaged;
 }
 
@@ -81,7 +87,7 @@ Result<Soundness> PackStore::State::examine_unreadable(const object::ChunkId& id
       unreadable.erase(id);
     }
   }
-  COFFER_DO(sync());
+  COFFER_DO(sync(Rows::now));
   return Soundness::damaged;
 }
 

@@ -60,7 +60,8 @@ PackStore::PackStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 PackStore::~PackStore() {
   // Nobody waits for it, but the next open() has less to read.
-  if (Result<void> synced = state_->sync(); !synced) log::warn("pack.close", {{"why", synced.error().what}});
+  if (Result<void> synced = state_->sync(State::Rows::now); !synced)
+    log::warn("pack.close", {{"why", synced.error().what}});
 }
 
 Result<std::unique_ptr<PackStore>> PackStore::open(os::Disk& disk, std::string folder, const PackOptions& options) {
@@ -100,6 +101,7 @@ Result<void> PackStore::State::begin() {
   COFFER_TRY(writing.end, writing.file->size());
   written = writing;
   synced_end = writing.end;
+  indexed_end = writing.end;
   return {};
 }
 
@@ -165,6 +167,7 @@ Result<bool> PackStore::State::make_room(std::uint64_t record_bytes) {
   const MutexLock lock(table_mutex);
   written = next;
   synced_end = 0;
+  indexed_end = kPackHeaderBytes;
   folder_is_synced = false;
   return closes;
 }
@@ -203,7 +206,7 @@ Result<void> PackStore::append(const object::ChunkId& id, ByteView bytes) {
   return state_->sync_if_much_waits(closed_pack);
 }
 
-Result<void> PackStore::sync() { return state_->sync(); }
+Result<void> PackStore::sync() { return state_->sync(State::Rows::may_wait); }
 
 Result<std::optional<std::uint32_t>> PackStore::find(const object::ChunkId& id) {
   COFFER_TRY(const std::optional<Location> at, state_->locate(id));

@@ -145,7 +145,7 @@ bool PackStore::State::is_unreadable_chunk(const object::ChunkId& id) {
 }
 
 Result<ScanReport> PackStore::check(bool read_data) {
-  COFFER_DO(state_->sync());
+  COFFER_DO(state_->sync(State::Rows::now));
   ScanReport report;
   COFFER_TRY(const auto scanned, state_->index->scanned());
   for (const auto& [pack, end] : scanned) COFFER_DO(State::PackCheck(*state_, pack, read_data, report).run(end));

@@ -2,7 +2,7 @@
 //
 // A chunk goes through these states, and each step is one line in append(), flush() or remove():
 //
-//     absent → pending (record written, not synced) → indexed (synced, row in the index)
+//     absent → pending (record written, perhaps synced) → indexed (synced, row in the index)
 //     pending or indexed → unreadable (told as absent, record untouched) → indexed again, or leaving once a copy came
 //     pending or indexed → leaving (told as absent, record untouched) → absent (row gone, marked, space given back)
 //
@@ -53,8 +53,9 @@ struct PackStore::State {
   std::unordered_map<object::ChunkId, Location> pending GUARDED_BY(table_mutex);
   std::unordered_multimap<object::ChunkId, Location> leaving GUARDED_BY(table_mutex);
   std::uint64_t leaving_bytes GUARDED_BY(table_mutex) = 0;
-  CurrentPack written GUARDED_BY(table_mutex);           ///< `writing`, as far as it is written whole.
-  std::uint64_t synced_end GUARDED_BY(table_mutex) = 0;  ///< Of that pack.
+  CurrentPack written GUARDED_BY(table_mutex);            ///< `writing`, as far as it is written whole.
+  std::uint64_t synced_end GUARDED_BY(table_mutex) = 0;   ///< Of that pack.
+  std::uint64_t indexed_end GUARDED_BY(table_mutex) = 0;  ///< Of that pack: what lies before it is not pending.
   bool folder_is_synced GUARDED_BY(table_mutex) = true;
   std::uint64_t changes GUARDED_BY(table_mutex) = 0;  ///< Counts append()s and remove()s that did something.
   std::map<std::uint64_t, std::uint64_t> live GUARDED_BY(table_mutex);  ///< Pack to number of its chunks.
@@ -69,6 +70,7 @@ struct PackStore::State {
   Condition sync_done;
   bool is_flushing GUARDED_BY(sync_mutex) = false;
   std::uint64_t synced_changes GUARDED_BY(sync_mutex) = 0;
+  std::uint64_t indexed_changes GUARDED_BY(sync_mutex) = 0;
 
   /// Chunks that are absent because the disk could not read them, to their records; the index has the same. A record
   /// stays as it is, and keeps its pack, until a good copy was appended: the disk may be able to read it again.
@@ -90,7 +92,11 @@ struct PackStore::State {
   Result<Bytes> read_at(const object::ChunkId& id, const ReadPart& part);
   /// An Error once the store is broken.
   Result<void> check_working();
-  Result<void> sync();
+  enum class Rows {
+    may_wait,  ///< Until there are enough for a transaction.
+    now,       ///< The index has them afterwards, if it can be written.
+  };
+  Result<void> sync(Rows rows);
   /// After append() and remove(): keeps what waits for a flush small.
   Result<void> sync_if_much_waits(bool pack_was_closed);
 
@@ -118,8 +124,9 @@ struct PackStore::State {
 
  private:
   struct Snapshot;
-  Snapshot take_snapshot();
-  Result<std::uint64_t> flush();
+  struct Flushed;
+  Snapshot take_snapshot(Rows rows);
+  Result<Flushed> flush(Rows rows);
   Result<void> sync_packs(const Snapshot& snapshot);
   Result<void> write_index(const Snapshot& snapshot);
   void settle(const Snapshot& snapshot);

@@ -16,6 +16,11 @@ constexpr std::size_t kPendingCountMax = 4096;
 constexpr std::size_t kLeavingCountMax = 4096;
 /// Disk space that removed chunks still take.
 constexpr std::uint64_t kLeavingBytesMax = 64u << 20;
+/// Rows wait for one transaction until there are so many, or they are of so many bytes of the pack: what open() then
+/// reads again after a kill -9 takes it some 20 ms. A transaction for each chunk that somebody waits for costs as much
+/// as the sync of the pack.
+constexpr std::size_t kWaitingRowsMax = 256;
+constexpr std::uint64_t kWaitingRowsBytesMax = 16u << 20;
 
 }  // namespace
 
@@ -25,10 +30,17 @@ struct PackStore::State::Snapshot {
   CurrentPack written;
   bool must_sync_pack = false;
   bool must_sync_folder = false;
-  IndexChange change;
+  bool must_write_rows = false;
+  IndexChange change;  ///< Empty unless its rows must be written.
 };
 
-Result<void> PackStore::State::sync() {
+/// Up to which change a flush has come.
+struct PackStore::State::Flushed {
+  std::uint64_t synced = 0;
+  std::optional<std::uint64_t> indexed;  ///< None where rows wait.
+};
+
+Result<void> PackStore::State::sync(Rows rows) {
   std::uint64_t wanted = 0;
   {
     const MutexLock lock(table_mutex);
@@ -36,15 +48,17 @@ Result<void> PackStore::State::sync() {
   }
   {
     const MutexLock lock(sync_mutex);
-    while (is_flushing && synced_changes < wanted) sync_done.wait(sync_mutex);
-    if (synced_changes >= wanted) return {};
+    const std::uint64_t& done = rows == Rows::now ? indexed_changes : synced_changes;
+    while (is_flushing && done < wanted) sync_done.wait(sync_mutex);
+    if (done >= wanted) return {};
     is_flushing = true;
   }
-  Result<std::uint64_t> flushed = flush();
+  Result<Flushed> flushed = flush(rows);
   {
     const MutexLock lock(sync_mutex);
     is_flushing = false;
-    if (flushed) synced_changes = *flushed;
+    if (flushed) synced_changes = flushed->synced;
+    if (flushed && flushed->indexed) indexed_changes = *flushed->indexed;
     sync_done.notify_all();
   }
   if (!flushed) return std::move(flushed).error();
@@ -57,16 +71,19 @@ Result<void> PackStore::State::sync_if_much_waits(bool pack_was_closed) {
     const MutexLock lock(table_mutex);
     much |= pending.size() > kPendingCountMax || leaving.size() > kLeavingCountMax || leaving_bytes > kLeavingBytesMax;
   }
-  return much ? sync() : Result<void>();
+  return much ? sync(pack_was_closed ? Rows::now : Rows::may_wait) : Result<void>();
 }
 
-PackStore::State::Snapshot PackStore::State::take_snapshot() {
+PackStore::State::Snapshot PackStore::State::take_snapshot(Rows rows) {
   const MutexLock lock(table_mutex);
   Snapshot snapshot{.changes = changes,
                     .written = written,
                     .must_sync_pack = written.file != nullptr && written.end > synced_end,
                     .must_sync_folder = !folder_is_synced,
+                    .must_write_rows = rows == Rows::now || !leaving.empty() || pending.size() >= kWaitingRowsMax ||
+                                       written.end - indexed_end >= kWaitingRowsBytesMax,
                     .change = {}};
+  if (!snapshot.must_write_rows) return snapshot;
   for (const auto& [id, at] : pending) {
     snapshot.change.added.push_back({.id = id, .at = at});
     std::uint64_t& scanned = snapshot.change.scanned[at.pack];
@@ -76,23 +93,25 @@ PackStore::State::Snapshot PackStore::State::take_snapshot() {
   return snapshot;
 }
 
-/// Returns up to which change all is on stable storage.
-Result<std::uint64_t> PackStore::State::flush() {
+Result<PackStore::State::Flushed> PackStore::State::flush(Rows rows) {
   COFFER_DO(check_working());
-  const Snapshot snapshot = take_snapshot();
+  const Snapshot snapshot = take_snapshot(rows);
   COFFER_DO(sync_packs(snapshot));
+  Flushed done{.synced = snapshot.changes, .indexed = std::nullopt};
+  if (!snapshot.must_write_rows) return done;
   if (Result<void> indexed = write_index(snapshot); !indexed) {
     // The packs have what was appended, and that is what was promised; the rows wait for the next flush.
     log::warn("pack.index_write", {{"why", indexed.error().what}});
     if (!snapshot.change.removed.empty()) return std::move(indexed).error();
-    return snapshot.changes;
+    return done;
   }
   settle(snapshot);
   if (!snapshot.change.removed.empty()) {
     give_space_back(snapshot.change.removed);
     forget_leaving(snapshot.change.removed);
   }
-  return snapshot.changes;
+  done.indexed = snapshot.changes;
+  return done;
 }
 
 Result<void> PackStore::State::sync_packs(const Snapshot& snapshot) {
@@ -123,6 +142,7 @@ void PackStore::State::settle(const Snapshot& snapshot) {
     const auto found = pending.find(entry.id);
     if (found != pending.end() && found->second == entry.at) pending.erase(found);
   }
+  if (snapshot.written.number == written.number) indexed_end = snapshot.written.end;
 }
 
 /// Only once their records are marked: until then a check() must know why the index lacks them.

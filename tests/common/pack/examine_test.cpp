@@ -247,6 +247,44 @@ TEST(PackExamine, FindsTheCopyThatCameJustBeforeAKill) {
   EXPECT_EQ(one.walk().size(), 2u);
 }
 
+// Claim: a chunk that the disk could not read for a while is not taken for a copy of itself, and removed, by a process
+// that comes after a kill.
+TEST(PackExamine, LosesNothingToAKillBehindIt) {
+  Unreadable one;
+  append_all(*one.store, {random_chunk(3)});
+  ASSERT_TRUE(one.store->sync());
+  const Chunk last = random_chunk(4, 20'000);
+  append_all(*one.store, {last});
+  ASSERT_TRUE(one.store->sync());
+  one.disk.before_read = [](std::uint64_t at, std::size_t bytes) -> Result<void> {
+    return at < 36'864 && at + bytes > 32'768 ? Result<void>(os_error(EIO, "read")) : Result<void>();
+  };
+  EXPECT_EQ(*one.store->examine(last.id), Soundness::damaged);
+  const TempDir killed(testing::in_memory());
+  std::filesystem::copy(one.dir.path(), killed.path(), std::filesystem::copy_options::recursive);
+  for (const bool again : {false, true}) {
+    SCOPED_TRACE(again);
+    const auto store = open_store(killed.path());
+    if (!again) EXPECT_EQ(*store->examine(last.id), Soundness::good);
+    EXPECT_TRUE(is_whole(*store, last));
+    ASSERT_TRUE(store->sync());
+    EXPECT_TRUE(is_whole(*store, last));
+    EXPECT_TRUE(store->check(true)->bad.empty());
+  }
+}
+
+// Claim: a walk meets what is stored, also where its row waits for others.
+TEST(PackExamine, WalksChunksWhoseRowsWait) {
+  const TempDir dir(testing::in_memory());
+  const auto store = open_store(dir.path());
+  for (const Chunk& chunk : random_chunks(3)) {
+    append_all(*store, {chunk});
+    ASSERT_TRUE(store->sync());
+  }
+  Place place;
+  EXPECT_EQ(store->chunks_from(place, 10)->size(), 3u);
+}
+
 TEST(PackExamine, WalksTheChunksInTheOrderOfTheDisk) {
   Three three;
   Place place;

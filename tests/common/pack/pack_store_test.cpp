@@ -181,6 +181,34 @@ TEST(PackStore, SharesOneFsyncAmongManyAppends) {
   EXPECT_EQ(disk.sync_count(), before + 1) << "nothing new, nothing to sync";
 }
 
+std::int64_t row_count(const std::string& folder) {
+  auto index = db::Database::open(folder + "/index.db", {.read_only = true});
+  auto count = index->prepare("SELECT count(*) FROM chunks");
+  return *count->step() ? count->integer(0) : -1;
+}
+
+// Claim: who waits for a sync does not wait for the index, whose rows are written many at a time; and a process that
+// is killed before that loses nothing of what was synced.
+TEST(PackStore, WritesTheRowsOfManySyncsInOneTransaction) {
+  const TempDir dir(testing::in_memory());
+  const std::vector<Chunk> chunks = random_chunks(256, 30);
+  const auto store = open_store(dir.path());
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    append_all(*store, {chunks[i]});
+    ASSERT_TRUE(store->sync());
+    ASSERT_EQ(row_count(dir.path()), i + 1 < chunks.size() ? 0 : 256);
+    if (i != 100) continue;
+    const TempDir killed(testing::in_memory());
+    std::filesystem::copy(dir.path(), killed.path(), std::filesystem::copy_options::recursive);
+    const auto after = open_store(killed.path());
+    for (std::size_t there = 0; there <= i; ++there) EXPECT_TRUE(is_whole(*after, chunks[there])) << there;
+  }
+  const std::vector<Chunk> large = {random_chunk(1001, 8u << 20), random_chunk(1002, 8u << 20)};
+  append_all(*store, large);
+  ASSERT_TRUE(store->sync());
+  EXPECT_EQ(row_count(dir.path()), 258) << "what a start has to read again is bounded in bytes too";
+}
+
 TEST(PackStore, IsAsItWasAfterAFullDisk) {
   const TempDir dir(testing::in_memory());
   FaultyDisk disk;
