@@ -22,11 +22,12 @@ Result<void> check_room(os::Disk& disk, const std::string& folder, const object:
 }
 
 /// The receipt of a commit that the log has already at this place, if it is this very one.
-Result<std::optional<Bytes>> receipt_of_same(db::Database& db, std::uint64_t seq, const object::CommitHash& hash) {
-  COFFER_TRY(db::Statement find, db.prepare("SELECT receipt FROM log_commit WHERE seq = ? AND hash = ?"));
-  COFFER_TRY(const bool found, find.bind(1, static_cast<std::int64_t>(seq)).bind(2, hash.bytes()).step());
+Result<std::optional<Bytes>> receipt_of_same(Statements& statements, std::uint64_t seq,
+                                             const object::CommitHash& hash) {
+  COFFER_TRY(const Lent find, statements.lend("SELECT receipt FROM log_commit WHERE seq = ? AND hash = ?"));
+  COFFER_TRY(const bool found, find->bind(1, static_cast<std::int64_t>(seq)).bind(2, hash.bytes()).step());
   if (!found) return std::optional<Bytes>();
-  return std::optional(copy_of(find.blob(0)));
+  return std::optional(copy_of(find->blob(0)));
 }
 
 Result<void> check_stored(const std::vector<object::ChunkId>& ids, const IsStored& is_stored) {
@@ -38,38 +39,41 @@ Result<void> check_stored(const std::vector<object::ChunkId>& ids, const IsStore
 }
 
 /// Notes what the commit adds and releases; returns by how many the present chunks have grown.
-Result<std::int64_t> note_chunks(db::Database& db, const object::Commit& commit, std::int64_t now_ns) {
+Result<std::int64_t> note_chunks(Statements& statements, const object::Commit& commit, std::int64_t now_ns) {
   std::int64_t growth = 0;
   const auto seq = static_cast<std::int64_t>(commit.seq);
-  COFFER_TRY(db::Statement add,
-             db.prepare("INSERT INTO chunk(id, added_seq) VALUES(?, ?) ON CONFLICT DO UPDATE SET added_seq = "
-                        "excluded.added_seq, released_seq = NULL, released_ns = NULL WHERE released_seq IS NOT NULL"));
+  COFFER_TRY(
+      const Lent add,
+      statements.lend("INSERT INTO chunk(id, added_seq) VALUES(?, ?) ON CONFLICT DO UPDATE SET added_seq = "
+                      "excluded.added_seq, released_seq = NULL, released_ns = NULL WHERE released_seq IS NOT NULL"));
   for (const object::ChunkId& id : commit.added) {
-    COFFER_DO(add.bind(1, id.bytes()).bind(2, seq).run());
-    growth += db.changes();
+    COFFER_DO(add->bind(1, id.bytes()).bind(2, seq).run());
+    growth += statements.changes();
   }
-  COFFER_TRY(db::Statement release, db.prepare("UPDATE chunk SET released_seq = ?, released_ns = ? "
-                                               "WHERE id = ? AND released_seq IS NULL"));
+  COFFER_TRY(const Lent release, statements.lend("UPDATE chunk SET released_seq = ?, released_ns = ? "
+                                                 "WHERE id = ? AND released_seq IS NULL"));
   for (const object::ChunkId& id : commit.released) {
-    COFFER_DO(release.bind(1, seq).bind(2, now_ns).bind(3, id.bytes()).run());
-    growth -= db.changes();
+    COFFER_DO(release->bind(1, seq).bind(2, now_ns).bind(3, id.bytes()).run());
+    growth -= statements.changes();
   }
   return growth;
 }
 
-Result<std::uint64_t> grow_total(db::Database& db, std::int64_t growth, std::uint64_t commit_bytes) {
-  COFFER_TRY(db::Statement grow,
-             db.prepare("UPDATE total SET chunks = chunks + ?, log_bytes = log_bytes + ? RETURNING chunks"));
-  COFFER_TRY(const bool row, grow.bind(1, growth).bind(2, static_cast<std::int64_t>(commit_bytes)).step());
-  if (!row || grow.integer(0) < 0) return Error{Fault::corrupt, 0, "the log's count of chunks is damaged"};
-  return static_cast<std::uint64_t>(grow.integer(0));
+Result<std::uint64_t> grow_total(Statements& statements, std::int64_t growth, std::uint64_t commit_bytes) {
+  COFFER_TRY(const Lent grow,
+             statements.lend("UPDATE total SET chunks = chunks + ?, log_bytes = log_bytes + ? RETURNING chunks"));
+  COFFER_TRY(const bool row, grow->bind(1, growth).bind(2, static_cast<std::int64_t>(commit_bytes)).step());
+  if (!row || grow->integer(0) < 0) return Error{Fault::corrupt, 0, "the log's count of chunks is damaged"};
+  return static_cast<std::uint64_t>(grow->integer(0));
 }
 
-Result<void> put_commit(db::Database& db, std::uint64_t seq, const object::CommitHash& hash, ByteView receipt,
+Result<void> put_commit(Statements& statements, std::uint64_t seq, const object::CommitHash& hash, ByteView receipt,
                         ByteView bytes) {
-  COFFER_TRY(db::Statement put, db.prepare("INSERT INTO log_commit(seq, hash, receipt, bytes) VALUES(?, ?, ?, ?)"));
-  put.bind(1, static_cast<std::int64_t>(seq)).bind(2, hash.bytes()).bind(3, receipt).bind(4, bytes);
-  return put.run();
+  COFFER_TRY(const Lent put, statements.lend("INSERT INTO log_commit(seq, hash, receipt, bytes) VALUES(?, ?, ?, ?)"));
+  put->bind(1, static_cast<std::int64_t>(seq)).bind(2, hash.bytes()).bind(3, receipt).bind(4, bytes);
+  Result<void> done = put->run();
+  put->bind_null(4);  // It may be long, and the statement is kept.
+  return done;
 }
 
 }  // namespace
@@ -89,7 +93,7 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
     db::Database& db = state_->db;
     COFFER_TRY(db::Transaction transaction, db::Transaction::begin(db));
     // First of all: a client whose answer was lost may have lost the lease since, and yet has this commit.
-    COFFER_TRY(std::optional<Bytes> same, receipt_of_same(db, commit.seq, hash));
+    COFFER_TRY(std::optional<Bytes> same, receipt_of_same(state_->statements, commit.seq, hash));
     if (same) return *std::move(same);
     COFFER_TRY(const Head head, state_->head());
     if (commit.seq != head.seq + 1) {
@@ -107,8 +111,8 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
     COFFER_DO(check_stored(commit.added, is_stored));
 
     const std::int64_t now_ns = state_->now_ns();
-    COFFER_TRY(const std::int64_t growth, note_chunks(db, commit, now_ns));
-    COFFER_TRY(const std::uint64_t chunk_count, grow_total(db, growth, counted_bytes));
+    COFFER_TRY(const std::int64_t growth, note_chunks(state_->statements, commit, now_ns));
+    COFFER_TRY(const std::uint64_t chunk_count, grow_total(state_->statements, growth, counted_bytes));
     object::Receipt receipt{.vault = commit.vault,
                             .seq = commit.seq,
                             .hash = hash,
@@ -116,7 +120,7 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
                             .chunk_count = chunk_count};
     object::sign(receipt, state_->key);
     receipt_bytes = object::encode(receipt);
-    COFFER_DO(put_commit(db, commit.seq, hash, receipt_bytes, bytes));
+    COFFER_DO(put_commit(state_->statements, commit.seq, hash, receipt_bytes, bytes));
     COFFER_DO(transaction.commit());
     appended = state_->on_append;
   }

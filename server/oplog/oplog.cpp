@@ -66,20 +66,20 @@ Result<std::uint64_t> OpLog::log_bytes() {
 }
 
 Result<std::uint64_t> OpLog::State::log_bytes() {
-  COFFER_TRY(db::Statement total, db.prepare("SELECT log_bytes FROM total"));
-  COFFER_TRY(const bool found, total.step());
+  COFFER_TRY(const Lent total, statements.lend("SELECT log_bytes FROM total"));
+  COFFER_TRY(const bool found, total->step());
   if (!found) return Error{Fault::corrupt, 0, "the log has no row of totals"};
-  return static_cast<std::uint64_t>(total.integer(0));
+  return static_cast<std::uint64_t>(total->integer(0));
 }
 
 Result<Head> OpLog::State::head() {
-  COFFER_TRY(db::Statement last, db.prepare("SELECT seq, hash, receipt FROM log_commit ORDER BY seq DESC LIMIT 1"));
-  COFFER_TRY(const bool found, last.step());
+  COFFER_TRY(const Lent last, statements.lend("SELECT seq, hash, receipt FROM log_commit ORDER BY seq DESC LIMIT 1"));
+  COFFER_TRY(const bool found, last->step());
   Head head;
   if (!found) return head;
-  head.seq = static_cast<std::uint64_t>(last.integer(0));
-  COFFER_TRY(head.hash, object::CommitHash::from(last.blob(1)));
-  head.receipt = copy_of(last.blob(2));
+  head.seq = static_cast<std::uint64_t>(last->integer(0));
+  COFFER_TRY(head.hash, object::CommitHash::from(last->blob(1)));
+  head.receipt = copy_of(last->blob(2));
   return head;
 }
 

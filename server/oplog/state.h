@@ -4,6 +4,7 @@
 #include "common/base/mutex.h"
 #include "common/db/database.h"
 #include "server/oplog/oplog.h"
+#include "server/oplog/statements.h"
 
 namespace coffer::oplog {
 
@@ -19,7 +20,8 @@ struct OpLog::State {
 
   Mutex mutex;
   db::Database db GUARDED_BY(mutex);
-  const std::string folder;  ///< Of the file.
+  Statements statements GUARDED_BY(mutex){db};  ///< Of `db`, which goes after them.
+  const std::string folder;                     ///< Of the file.
   const object::VaultId vault;
   const crypto::SigningKey& key;
   os::Clock& clock;
