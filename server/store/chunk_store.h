@@ -29,7 +29,7 @@ struct PutDone {
   bool was_stored = false;  ///< It had been here before.
 };
 
-/// Thread-safe. All calls but put() may wait for the disk.
+/// Thread-safe. All calls may wait for the disk.
 class ChunkStore {
  public:
   using Done = std::function<void(Result<PutDone>)>;
@@ -37,7 +37,8 @@ class ChunkStore {
   virtual ~ChunkStore() = default;
 
   /// Stores a chunk whose id the caller has checked, and calls `done` exactly once: after the chunk is on stable
-  /// storage, or when that has failed. `done` may run in this call or on a thread of the store; it must not block.
+  /// storage, or when that has failed. `done` may run in this call, which may write what is given meanwhile too, or on
+  /// a thread of the store; it must not block.
   /// Fault::full: the disk is; Fault::local_io: the disk failed; Fault::stopped: the store is being closed.
   virtual void put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) = 0;
   /// Bytes given to put() whose `done` was not called yet: the caller waits before it adds to many.

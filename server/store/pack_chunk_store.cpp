@@ -47,7 +47,8 @@ Result<void> PackChunkStore::enqueue(const object::ChunkId& id, std::shared_ptr<
     queue_.push_back({.id = id, .sealed = std::move(sealed), .done = std::move(done)});
     if (std::exchange(writing_, true)) return {};
   }
-  writers_.run([self = shared_from_this()] { self->write_group(); });
+  // Here, and not on another thread that would first have to wake: somebody may wait for this one.
+  write_group();
   return {};
 }
 
@@ -70,7 +71,7 @@ void PackChunkStore::write_group() {
       return;
     }
   }
-  // By way of the pool's queue, so that other vaults get their turn.
+  // By way of the pool's queue, so that whoever put the first one goes on, and other vaults get their turn.
   writers_.run([self = shared_from_this()] { self->write_group(); });
 }
 

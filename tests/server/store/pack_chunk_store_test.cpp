@@ -6,6 +6,8 @@
 #include <cerrno>
 #include <filesystem>
 #include <future>
+#include <thread>
+#include <vector>
 
 #include "common/crypto/hash.h"
 #include "common/db/database.h"
@@ -118,12 +120,20 @@ class PackChunkStoreTest : public ::testing::Test {
     return promise.get_future().get();
   }
 
+  /// Returns once it is queued: the first put() writes, and while syncs are held does not return.
+  void begin_put(const std::shared_ptr<const Bytes>& sealed, const ChunkStore::Done& done) {
+    const std::uint64_t before = store_->queued_bytes();
+    threads_.emplace_back([sealed, done, store = store_] { store->put(id_of(*sealed), sealed, done); });
+    ASSERT_TRUE(testing::eventually([&] { return store_->queued_bytes() > before; }));
+  }
+
   testing::TempDir dir_;
   testing::SeededRandom random_{1};
   Record record_;
   RecordedDisk disk_{record_};
   WriterPool writers_{2};
   std::shared_ptr<PackChunkStore> store_;
+  std::vector<std::jthread> threads_;
 };
 
 // Claim: a server that starts anew knows which chunks its disk could not read: a scrub passes by them and finds them
@@ -189,7 +199,7 @@ TEST_F(PackChunkStoreTest, CallsNothingStoredWhileTheSyncIsUnderWay) {
   const int before = record_.syncs;
   std::promise<Result<PutDone>> promise;
   auto done = promise.get_future();
-  store_->put(id_of(*sealed), sealed, [&](Result<PutDone> outcome) { promise.set_value(std::move(outcome)); });
+  begin_put(sealed, [&](Result<PutDone> outcome) { promise.set_value(std::move(outcome)); });
   ASSERT_TRUE(testing::eventually([&] { return record_.syncs > before; }));
   EXPECT_FALSE(store_->find(id_of(*sealed))->stored);
   EXPECT_EQ(store_->read(id_of(*sealed)).error().code, ENOENT);
@@ -208,8 +218,7 @@ TEST_F(PackChunkStoreTest, SharesOneSyncAmongManyPuts) {
   const int before = record_.syncs;
   std::atomic<int> answered = 0;
   const auto put_one = [&] {
-    const auto sealed = chunk();
-    store_->put(id_of(*sealed), sealed, [&](const Result<PutDone>& done) { answered += done.has_value() ? 1 : 1000; });
+    begin_put(chunk(), [&](const Result<PutDone>& done) { answered += done.has_value() ? 1 : 1000; });
   };
   put_one();
   ASSERT_TRUE(testing::eventually([&] { return record_.syncs > before; }));
@@ -273,7 +282,7 @@ TEST_F(PackChunkStoreTest, CallsNothingStoredBetweenTwoPutsOfOneChunk) {
   const auto twice = chunk(32u << 20);
   std::promise<Result<PutDone>> outcomes[3];
   const auto put_as = [&](std::size_t i, const std::shared_ptr<const Bytes>& sealed) {
-    store_->put(id_of(*sealed), sealed, [&, i](Result<PutDone> done) {
+    begin_put(sealed, [&, i](Result<PutDone> done) {
       // Room again, and a sync that does not end, before the next group is looked at.
       if (i == 1) {
         record_.is_disk_full = false;
@@ -326,8 +335,7 @@ TEST_F(PackChunkStoreTest, CountsWhatTinyChunksTakeOfTheDisk) {
   record_.hold_syncs = true;
   std::atomic<int> answered = 0;
   for (int i = 0; i < 100; ++i) {
-    const auto sealed = chunk(2);
-    store_->put(id_of(*sealed), sealed, [&](const Result<PutDone>& done) { answered += done.has_value() ? 1 : 1000; });
+    begin_put(chunk(2), [&](const Result<PutDone>& done) { answered += done.has_value() ? 1 : 1000; });
   }
   EXPECT_GE(store_->used_bytes(), 100 * (2 + kChunkOverheadBytes));
   record_.hold_syncs = false;
