@@ -265,7 +265,9 @@ TEST(PackExamine, LosesNothingToAKillBehindIt) {
   for (const bool again : {false, true}) {
     SCOPED_TRACE(again);
     const auto store = open_store(killed.path());
-    if (!again) EXPECT_EQ(*store->examine(last.id), Soundness::good);
+    if (!again) {
+      EXPECT_EQ(*store->examine(last.id), Soundness::good);
+    }
     EXPECT_TRUE(is_whole(*store, last));
     ASSERT_TRUE(store->sync());
     EXPECT_TRUE(is_whole(*store, last));
