@@ -144,7 +144,9 @@ class Model : public SideBySide {
       const auto mode = static_cast<mode_t>(below(010000));
       both("chmod " + a, [&](Side& side) { return ::fchmodat(side.folder, a.c_str(), mode, 0); });
     } else if (kind < 46) {
-      const auto uid = static_cast<uid_t>(below(3)) - 1, gid = static_cast<gid_t>(below(3)) - 1;
+      const auto uid = static_cast<uid_t>(below(3)) - 1;
+      auto gid = static_cast<gid_t>(below(3)) - 1;
+      if (uid == uid_t(-1) && gid == gid_t(-1)) gid = 0;  // chown(2) of nothing by root is in fs/POSIX.md.
       both("chown " + a, [&](Side& side) { return ::fchownat(side.folder, a.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW); });
     } else if (kind < 50) {
       const timespec times[2] = {{.tv_sec = static_cast<time_t>(below(1'000'000)) - 500'000,
