@@ -109,6 +109,18 @@ void ChunkBatch::seal_filling() {
   });
 }
 
+/// Seals on this thread what has been gathered: a little, for which no other needs to wake.
+void ChunkBatch::seal_here() {
+  auto sealing = std::make_shared<Sealing>();
+  const Bytes plain = std::exchange(filling_, {});
+  auto outcome = parts_.spool.put(parts_.sealer.seal(plain));
+  {
+    const MutexLock lock(sealing->mutex);
+    sealing->outcome.emplace(std::move(outcome));
+  }
+  chunks_.push_back(std::move(sealing));
+}
+
 /// Takes back what lies at or behind the first piece of the chunk that is not full.
 void ChunkBatch::leave_filling() {
   const auto first = std::find_if(planned_.begin(), planned_.end(),
@@ -152,6 +164,7 @@ Result<std::vector<Extent>> ChunkBatch::finish(Rest rest, Priority priority) {
   // What is left is cut and hashed a second time: no more than a little of it.
   if (filling_.size() >= kRestBytesMin) seal_filling();
   if (!filling_.empty() && rest == Rest::leave) leave_filling();
+  if (!filling_.empty() && rest == Rest::seal && parts_.open_chunks.is_empty()) seal_here();
   COFFER_DO(wait_for_sealing());
   if (!filling_.empty()) COFFER_DO(batch_filling());
   for (const auto& sealing : chunks_) {

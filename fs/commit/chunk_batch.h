@@ -29,6 +29,7 @@ inline constexpr std::size_t kFoundPieceBytesMin = 512;
 /// What becomes of the last plain chunk where it is not full.
 enum class Rest {
   commit,  ///< Sealed, or batched with other small content: all of it is recorded.
+  seal,    ///< The same, and sealed at once where there is nothing to batch it with: somebody waits for it.
   leave,   ///< More is about to follow: its pieces stay in the buffer and begin the next commit.
 };
 
@@ -70,6 +71,7 @@ class ChunkBatch {
   };
 
   void seal_filling();
+  void seal_here();
   void leave_filling();
   Result<void> wait_for_sealing();
   Result<void> batch_filling();

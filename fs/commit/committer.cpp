@@ -42,7 +42,13 @@ enum class Amount {
   long_runs,        ///< What is as long as CommitterOptions::run_bytes, and begins at a known cut.
   all_that_is_cut,  ///< What lies between two cuts that the content chose, whatever lies around it.
   all,
+  all_for_waiter,  ///< The same; its end is sealed at once.
 };
+
+Rest rest_of(Amount amount) {
+  if (amount == Amount::all) return Rest::commit;
+  return amount == Amount::all_for_waiter ? Rest::seal : Rest::leave;
+}
 
 struct Committed {
   Mark mark;
@@ -66,13 +72,13 @@ struct Committer::State {
   bool is_pressed() const { return buffer.used_bytes() > buffer.bytes_max() / 4 * 3; }
   Result<void> look_for_owed_chunks();
   void lose(const ChunkRow& chunk, const std::string& what);
-  void tell_owed() const {
-    if (on_owed) on_owed();
+  void tell_owed(Hurry hurry = Hurry::now) const {
+    if (on_owed) on_owed(hurry);
   }
 
   const Parts parts;
   const CommitterOptions options;
-  std::function<void()> on_owed;
+  std::function<void(Hurry)> on_owed;
   std::atomic<bool> stopping = false;
   buffer::Buffer buffer;
   InodeLocks inode_locks;
@@ -112,9 +118,9 @@ Committer::State::State(const Parts& its_parts, const CommitterOptions& its_opti
                   },
                   .seal_due =
                       [this] {
-                        auto sealed = open_chunks.seal_due();
+                        const Result<bool> sealed = open_chunks.seal_due();
                         tell_owed();
-                        return sealed;
+                        return sealed ? Result<void>() : Result<void>(sealed.error());
                       },
                   .next_due = [this] { return open_chunks.next_due(); }}) {}
 
@@ -129,7 +135,7 @@ Result<Committed> Committer::State::commit(InodeId inode, Amount amount) {
   while (has_more) {
     COFFER_TRY(has_more, commit_part(dirty, amount, done));
   }
-  if (amount == Amount::all) known_cuts.forget(inode);
+  if (rest_of(amount) != Rest::leave) known_cuts.forget(inode);
   return done;
 }
 
@@ -139,7 +145,7 @@ Result<Committed> Committer::State::commit(InodeId inode, Amount amount) {
 /// depend on the content alone, they begin and end where the content says so. What does not yet stays in the buffer,
 /// until its neighbour has come or Amount::all takes it as it is.
 std::optional<std::uint64_t> Committer::State::cut_from(InodeId inode, const buffer::DirtyRange& range, Amount amount) {
-  if (amount == Amount::all) return range.begin();
+  if (rest_of(amount) != Rest::leave) return range.begin();
   if (amount == Amount::long_runs && range.bytes() < options.run_bytes) return std::nullopt;
   // A page that was written again reaches back over the cut before it.
   const std::uint64_t near_end = std::min(range.end(), range.begin() + limits::kPieceBytesMax);
@@ -149,7 +155,7 @@ std::optional<std::uint64_t> Committer::State::cut_from(InodeId inode, const buf
 
 /// Commits up to kPartBytesMax new bytes and takes them out of `dirty`. False when nothing is left to do.
 Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Amount amount, Committed& done) {
-  const Rest rest = amount == Amount::all ? Rest::commit : Rest::leave;
+  const Rest rest = rest_of(amount);
   ChunkBatch batch({parts.tree, parts.spool, parts.sealer, parts.pieces, pool, open_chunks});
   const auto take = [&](FileOffset at, ByteView piece) -> Result<bool> {
     COFFER_DO(batch.add(at, piece));
@@ -161,11 +167,11 @@ Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Amount amou
     if (!from) continue;
     has_more = batch.new_bytes() >= kPartBytesMax;
     if (has_more) break;
-    COFFER_TRY(has_more, cutter.cut(range, *from, rest == Rest::commit, take));
+    COFFER_TRY(has_more, cutter.cut(range, *from, rest != Rest::leave, take));
     if (has_more) break;
   }
   meta::Content content{.extents = {}, .replaced = {}, .bytes = 0, .mtime_ns = dirty.mtime_ns};
-  const Priority priority = batch.new_bytes() >= kRestBytesMin ? priority_of(dirty.inode) : Priority::normal;
+  const Priority priority = batch.new_bytes() >= kRestBytesMin ? priority_of(dirty.inode) : Priority::small;
   COFFER_TRY(content.extents, batch.finish(has_more ? Rest::leave : rest, priority));
   if (content.extents.empty()) return false;
   for (const Extent& extent : content.extents) {
@@ -189,7 +195,8 @@ Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Amount amou
     known_cuts.add(dirty.inode, range);
   }
   dirty.drop_before(content.bytes);
-  if (batch.has_chunks()) tell_owed();  // What is only batched is owed once its chunk is sealed.
+  // What is only batched is owed once its chunk is sealed. Of a little that is sealed for a waiter he tells.
+  if (batch.has_chunks() && (rest != Rest::seal || batch.new_bytes() >= kRestBytesMin)) tell_owed();
   return has_more;
 }
 
@@ -283,7 +290,7 @@ Committer::Committer(const Parts& parts, const CommitterOptions& options)
 
 Committer::~Committer() { stop(); }
 
-void Committer::on_owed(std::function<void()> hook) { state_->on_owed = std::move(hook); }
+void Committer::on_owed(std::function<void(Hurry)> hook) { state_->on_owed = std::move(hook); }
 
 Result<void> Committer::start() {
   COFFER_TRY(const std::vector<ChunkRow> damaged, state_->open_chunks.recover());
@@ -305,8 +312,8 @@ Result<void> Committer::write(InodeId inode, FileOffset at, ByteView bytes, cons
   return state_->write(inode, at, bytes, stop, times);
 }
 
-Result<Mark> Committer::flush(InodeId inode) {
-  Result<Committed> flushed = state_->commit(inode, Amount::all);
+Result<Mark> Committer::flush(InodeId inode, Last last) {
+  Result<Committed> flushed = state_->commit(inode, last == Last::sealed ? Amount::all_for_waiter : Amount::all);
   if (flushed) return flushed->mark;
   state_->background.flush_later(inode);
   return std::move(flushed).error();
@@ -323,14 +330,16 @@ Result<void> Committer::flush_all() {
 }
 
 Result<void> Committer::seal_open_chunks() {
-  auto sealed = state_->open_chunks.seal_all();
-  state_->tell_owed();
-  return sealed;
+  const Result<bool> sealed = state_->open_chunks.seal_all();
+  if (!sealed || *sealed) state_->tell_owed();
+  return sealed ? Result<void>() : Result<void>(sealed.error());
 }
 
 Result<void> Committer::make_power_safe() {
-  COFFER_DO(seal_open_chunks());  // Staging files are never synced.
-  return state_->parts.spool.settle();
+  COFFER_DO(state_->open_chunks.seal_all());  // Staging files are never synced.
+  Result<void> settled = state_->parts.spool.settle();
+  state_->tell_owed(Hurry::soon);
+  return settled;
 }
 
 Result<Attributes> Committer::change(InodeId inode, const meta::AttributeChange& change) {

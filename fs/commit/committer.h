@@ -59,6 +59,18 @@ struct CommitterOptions {
   unsigned sealing_threads = 0;                      ///< 0: one for each core.
 };
 
+/// What flush() does with a last rest that fills no chunk.
+enum class Last {
+  batched,  ///< It waits for other small content, and is sealed with it.
+  sealed,   ///< It is sealed at once where nothing waits: the caller waits for it, or makes it power-safe.
+};
+
+/// How soon what has become owed should be on its way.
+enum class Hurry {
+  now,
+  soon,  ///< Within a second or so: it may be replaced or removed before.
+};
+
 /// What write() does with the file's mtime.
 enum class WriteTimes {
   now,        ///< It becomes now.
@@ -74,7 +86,8 @@ class Committer : public spool::PlainChunks {
   Committer& operator=(const Committer&) = delete;
 
   /// Called, on any thread, when a chunk or a change of the tree has become owed. Set before start(); must not block.
-  void on_owed(std::function<void()> hook);
+  /// Not for what flush() seals for its caller, who waits for it, or calls make_power_safe().
+  void on_owed(std::function<void(Hurry)> hook);
 
   /// Takes up what the last run left: staged open chunks are sealed, owed chunks are looked for in the spool (see
   /// damage()). Then starts the threads. Fault::local_io, Fault::full.
@@ -89,7 +102,7 @@ class Committer : public spool::PlainChunks {
                      WriteTimes times = WriteTimes::now);
   /// Everything written to `inode` before the call is `spooled` (perhaps in a staged open chunk). After a failure all
   /// of it is still buffered; it is tried again when there is room, and by the next flush.
-  Result<Mark> flush(InodeId inode);
+  Result<Mark> flush(InodeId inode, Last last = Last::batched);
   /// flush() for every file, then seal_open_chunks(). Goes on past failures and returns the first.
   Result<void> flush_all();
   /// What is batched is sealed, spooled and owed when it returns.

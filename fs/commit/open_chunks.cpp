@@ -133,11 +133,16 @@ Result<bool> OpenChunks::read(ChunkKey chunk, std::uint32_t offset, MutableByteV
   return true;
 }
 
-Result<void> OpenChunks::seal_all() {
+bool OpenChunks::is_empty() const {
+  const MutexLock lock(mutex_);
+  return chunks_.empty();
+}
+
+Result<bool> OpenChunks::seal_all() {
   return seal_where([](const Chunk&) { return true; });
 }
 
-Result<void> OpenChunks::seal_due() {
+Result<bool> OpenChunks::seal_due() {
   const os::SteadyTime now = parts_.clock.steady();
   return seal_where([now](const Chunk& chunk) { return chunk.due <= now; });
 }
@@ -156,10 +161,11 @@ std::vector<std::shared_ptr<OpenChunks::Chunk>> OpenChunks::close_where(
   return closed;
 }
 
-Result<void> OpenChunks::seal_where(const std::function<bool(const Chunk&)>& wanted) {
+Result<bool> OpenChunks::seal_where(const std::function<bool(const Chunk&)>& wanted) {
   const MutexLock sealing(sealing_);
   Result<void> first_failure;
-  for (const std::shared_ptr<Chunk>& chunk : close_where(wanted)) {
+  const std::vector<std::shared_ptr<Chunk>> closed = close_where(wanted);
+  for (const std::shared_ptr<Chunk>& chunk : closed) {
     auto sealed = seal(*chunk);
     if (sealed) continue;
     {
@@ -168,7 +174,8 @@ Result<void> OpenChunks::seal_where(const std::function<bool(const Chunk&)>& wan
     }
     if (first_failure) first_failure = std::move(sealed);
   }
-  return first_failure;
+  if (!first_failure) return std::move(first_failure).error();
+  return !closed.empty();
 }
 
 /// `chunk` is closed: its bytes no longer change, and are read without the lock.

@@ -48,12 +48,16 @@ class OpenChunks {
   /// to record: the tree keeps them, as meta::Tree::keep() says. Survives kill -9 when it returns.
   Result<meta::PieceAt> append(ByteView plain, std::span<const Range> pieces);
 
+  /// Nothing is being batched.
+  bool is_empty() const;
+
   /// As spool::PlainChunks::read_open().
   Result<bool> read(ChunkKey chunk, std::uint32_t offset, MutableByteView into) const;
 
-  /// Seals what is open, or only what is due. What could not be sealed stays open, and is due again after the delay.
-  Result<void> seal_all();
-  Result<void> seal_due();
+  /// Seals what is open, or only what is due; false where that was nothing. What could not be sealed stays open, and is
+  /// due again after the delay.
+  Result<bool> seal_all();
+  Result<bool> seal_due();
   /// When seal_due() has something to do; nullopt while nothing is open.
   std::optional<os::SteadyTime> next_due() const;
 
@@ -69,7 +73,7 @@ class OpenChunks {
   };
 
   Result<void> start_new() REQUIRES(appending_);
-  Result<void> seal_where(const std::function<bool(const Chunk&)>& wanted) EXCLUDES(sealing_, appending_, mutex_);
+  Result<bool> seal_where(const std::function<bool(const Chunk&)>& wanted) EXCLUDES(sealing_, appending_, mutex_);
   std::vector<std::shared_ptr<Chunk>> close_where(const std::function<bool(const Chunk&)>& wanted);
   Result<void> seal(const Chunk& chunk);
   Result<void> drop(const Chunk& chunk);

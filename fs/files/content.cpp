@@ -23,11 +23,11 @@ bool FileSystem::State::has_buffered(InodeId inode) const {
   return buffered.bytes > 0 || buffered.mtime_ns.has_value();
 }
 
-Result<void> FileSystem::State::flush(InodeId inode) {
+Result<void> FileSystem::State::flush(InodeId inode, commit::Last last) {
   open_files.clear_unflushed(inode);
   if (has_buffered(inode)) {
     COFFER_TRY(const Attributes now, tree.attributes(inode));
-    if (now.links > 0) COFFER_DO(noted(committer.flush(inode)));  // An unlinked file's bytes need no disk.
+    if (now.links > 0) COFFER_DO(noted(committer.flush(inode, last)));  // An unlinked file's bytes need no disk.
   }
   // A shell that redirects into the file closes one descriptor of several before the program has written anything.
   const Result<Attributes> flushed = committer.attributes(inode);
@@ -187,19 +187,19 @@ Result<void> FileSystem::fsync(InodeId inode, std::stop_token stop) {
   if (state_->options.read_only) return {};
 
   std::optional<Error> failure = state_->open_files.take_failure(inode);
-  COFFER_DO(state_->flush(inode));
+  COFFER_DO(state_->flush(inode, commit::Last::sealed));
   if (failure) return *std::move(failure);
   state_->let_go(inode);
   // Whose names are committed with those of `inode` comes whole: pages first.
   for (const InodeId held : state_->open_files.held()) state_->bring(held);
   COFFER_DO(state_->tree.let_go_for(inode));
-  COFFER_DO(state_->committer.seal_open_chunks());
   switch (state_->options.fsync) {
     case FsyncMode::local:
       COFFER_DO(state_->noted(state_->durability.make_power_safe()));
       if (std::optional<Error> lost = state_->durability.lost_content(inode)) return *std::move(lost);
       return {};
     case FsyncMode::server:
+      COFFER_DO(state_->committer.seal_open_chunks());
       return state_->durability.wait_committed(inode, now + state_->options.fsync_timeout, std::move(stop));
   }
   return {};

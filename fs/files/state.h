@@ -55,7 +55,7 @@ struct FileSystem::State {
 
   bool has_buffered(InodeId inode) const;
   /// What was written is `spooled`, and may be committed once it is more than an emptied file.
-  Result<void> flush(InodeId inode);
+  Result<void> flush(InodeId inode, commit::Last last = commit::Last::batched);
   /// Nothing of `inode` is committed before let_go().
   void hold(InodeId inode, bool awaits_content = false);
   void let_go(InodeId inode);

@@ -40,11 +40,16 @@ void ChunkLoop::run() {
       const auto until = steady_clock::now() + kIdle;
       for (;;) {
         if (state_->stopping) return;
+        if (state_->chunks_due && steady_clock::now() >= *state_->chunks_due) {
+          state_->chunks_due.reset();
+          state_->chunks_wanted = true;
+        }
         const bool may_send = parts_.remote.online() && state_->epoch && steady_clock::now() >= paused_until_;
         const bool has_room = bytes_in_flight_ < window_.bytes();
         ready = may_send && has_room && (!picked_.empty() || state_->chunks_wanted || state_->reordered);
         if (ready || !state_->outcomes.empty()) break;
-        const auto wake_at = !may_send && paused_until_ > steady_clock::now() ? std::min(until, paused_until_) : until;
+        auto wake_at = !may_send && paused_until_ > steady_clock::now() ? std::min(until, paused_until_) : until;
+        if (state_->chunks_due) wake_at = std::min(wake_at, *state_->chunks_due);
         if (!state_->chunk_work.wait_until(state_->mutex, wake_at) && wake_at == until) {
           state_->chunks_wanted = true;  // Troubled chunks come back by time, not by an event.
           break;
@@ -132,6 +137,7 @@ bool ChunkLoop::pick() {
   {
     const MutexLock lock(state_->mutex);
     state_->chunks_wanted = false;  // Before the tree is asked: what becomes owed meanwhile asks again.
+    state_->chunks_due.reset();
     state_->chunks_idle = false;
   }
   Result<std::vector<ChunkRow>> owed =

@@ -33,10 +33,12 @@ class Uploader::State {
   bool stopping GUARDED_BY(mutex) = false;
   std::optional<std::uint64_t> epoch GUARDED_BY(mutex);
   bool chunks_wanted GUARDED_BY(mutex) = true;  ///< The tree may owe chunks that are not known here yet.
-  bool commit_wanted GUARDED_BY(mutex) = true;  ///< The tree may have changes that are ready.
-  bool reordered GUARDED_BY(mutex) = false;     ///< Priorities were raised: what was picked may be the wrong ones.
-  bool chunks_idle GUARDED_BY(mutex) = false;   ///< The chunk loop has nothing to do, nor the server to answer.
-  bool link_came GUARDED_BY(mutex) = true;      ///< A connection after a time without: ask what is stored.
+  /// The same of chunks that nobody waits for: they may be replaced or removed before they are sent.
+  std::optional<std::chrono::steady_clock::time_point> chunks_due GUARDED_BY(mutex);
+  bool commit_wanted GUARDED_BY(mutex) = true;   ///< The tree may have changes that are ready.
+  bool reordered GUARDED_BY(mutex) = false;      ///< Priorities were raised: what was picked may be the wrong ones.
+  bool chunks_idle GUARDED_BY(mutex) = false;    ///< The chunk loop has nothing to do, nor the server to answer.
+  bool link_came GUARDED_BY(mutex) = true;       ///< A connection after a time without: ask what is stored.
   unsigned waiters GUARDED_BY(mutex) = 0;
   std::chrono::steady_clock::time_point waited_since GUARDED_BY(mutex);  ///< The last waiter came.
   std::uint64_t commits_done GUARDED_BY(mutex) = 0;
@@ -46,6 +48,11 @@ class Uploader::State {
 
   void want_chunks() REQUIRES(mutex) {
     if (!std::exchange(chunks_wanted, true)) chunk_work.notify_one();
+  }
+  void want_chunks_by(std::chrono::steady_clock::time_point due) REQUIRES(mutex) {
+    if (chunks_wanted || chunks_due) return;
+    chunks_due = due;
+    chunk_work.notify_one();
   }
   void want_commit() REQUIRES(mutex) {
     if (!std::exchange(commit_wanted, true)) commit_work.notify_one();

@@ -9,6 +9,12 @@
 #include "fs/upload/state.h"
 
 namespace coffer::upload {
+namespace {
+
+/// As long as small content waits for its neighbours.
+constexpr std::chrono::seconds kSoon{1};
+
+}  // namespace
 
 class Uploader::Threads {
  public:
@@ -51,6 +57,15 @@ void Uploader::wake() {
   const MutexLock lock(state_->mutex);
   state_->want_chunks();
   state_->want_commit();
+}
+
+void Uploader::wake_soon() {
+  const MutexLock lock(state_->mutex);
+  if (state_->waiters > 0) {
+    state_->want_chunks();
+  } else {
+    state_->want_chunks_by(std::chrono::steady_clock::now() + kSoon);
+  }
 }
 
 void Uploader::wake_commits() {

@@ -183,8 +183,8 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   commit_options.full_wait = options.full_wait;
   committer = std::make_unique<commit::Committer>(
       commit::Parts{*tree, *spool, *staging, *sealer, *chunker_key, *pieces, clock}, commit_options);
-  committer->on_owed([this] {
-    if (is_running_) uploader->wake();
+  committer->on_owed([this](commit::Hurry hurry) {
+    if (is_running_) hurry == commit::Hurry::now ? uploader->wake() : uploader->wake_soon();
   });
   source = std::make_unique<fetch::RpcChunkSource>(*client);
   fetcher = std::make_unique<fetch::Fetcher>(fetch::Parts{*tree, *spool, *committer, *sealer, *source},

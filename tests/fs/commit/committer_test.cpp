@@ -171,9 +171,36 @@ TEST(Committer, SealsAnOpenChunkThatIsFullWithoutWaiting) {
 TEST(Committer, TellsWhenSomethingBecomesOwed) {
   Pipeline pipeline;
   std::atomic<int> told = 0;
-  pipeline.committer->on_owed([&] { ++told; });
+  pipeline.committer->on_owed([&](Hurry) { ++told; });
   pipeline.copy_in("large", noise(2'000'000, 1));
   EXPECT_GE(told.load(), 1);
+}
+
+// Claim: what somebody waits for is sealed before flush() returns, with no staging file in between, and without telling
+// anybody, since the waiter does; where other small content waits it goes with that.
+TEST(Committer, SealsAtOnceWhatSomebodyWaitsFor) {
+  Pipeline pipeline({.committer = {.open_chunk_delay = std::chrono::hours(1)}});
+  std::atomic<int> told = 0;
+  pipeline.committer->on_owed([&](Hurry hurry) { told += hurry == Hurry::now ? 1 : 100; });
+  const Bytes text = dump_text(3000, 1);
+  const InodeId first = pipeline.create("first");
+  pipeline.write(first, 0, text);
+  ASSERT_TRUE(pipeline.committer->flush(first, Last::sealed));
+  EXPECT_EQ(pipeline.owed().size(), 1u);
+  EXPECT_EQ(pipeline.committer->open_chunk_bytes(), 0u);
+  EXPECT_EQ(told, 0);
+  ASSERT_TRUE(pipeline.committer->make_power_safe());
+  EXPECT_EQ(told, 100) << "it may be removed again before it is sent";
+  expect_content(pipeline, first, text);
+
+  pipeline.copy_in("batched", dump_text(3000, 2));
+  const InodeId second = pipeline.create("second");
+  pipeline.write(second, 0, dump_text(3000, 3));
+  ASSERT_TRUE(pipeline.committer->flush(second, Last::sealed));
+  EXPECT_EQ(pipeline.owed().size(), 1u);
+  ASSERT_TRUE(pipeline.committer->seal_open_chunks());
+  EXPECT_EQ(pipeline.owed().size(), 2u) << "two files in one chunk";
+  EXPECT_EQ(told, 101);
 }
 
 // Claim: whatever flush() answered is there after kill -9: large and small, sealed and still batched.

@@ -321,6 +321,34 @@ TEST_F(UploaderTest, CommitsAsSoonAsTheLastChunkIsStored) {
   EXPECT_LT(shortest, 8ms);
 }
 
+// Claim: what nobody waits for, and is removed within a moment, is never sent; who waits has it sent at once.
+TEST_F(UploaderTest, SendsNothingThatIsRemovedSoonUnlessSomebodyWaits) {
+  start();
+  const File first = add_file("first", 1);
+  ASSERT_TRUE(uploader_->wait_committed(first.inode, in(20s), {}));
+  std::unique_ptr<Uploader> uploader = std::move(uploader_);  // add_file() tells nobody now.
+  const File journal = add_file("journal", 1);
+  uploader->wake_soon();
+  meta::NewInode folder;
+  folder.mode = S_IFDIR | 0755;
+  ASSERT_TRUE(tree_->create(kRootInode, "folder", folder));
+  uploader->wake_commits();
+  // By then a chunk would have been sent, which is first of the two.
+  ASSERT_TRUE(testing::eventually([&] { return server_.commit_count() >= 2; }));
+  EXPECT_EQ(server_.puts_of(journal.chunks[0]), 0u);
+  ASSERT_TRUE(tree_->unlink(kRootInode, "journal"));
+
+  const File kept = add_file("kept", 1);
+  uploader->wake_soon();
+  ASSERT_TRUE(uploader->wait_all_committed(in(20s), {}));
+  EXPECT_EQ(server_.puts_of(kept.chunks[0]), 1u);
+  EXPECT_EQ(server_.puts_of(journal.chunks[0]), 0u);
+  const File later = add_file("later", 1);
+  uploader->wake_soon();
+  EXPECT_TRUE(testing::eventually([&] { return server_.puts_of(later.chunks[0]) == 1; })) << "soon is not never";
+  uploader->stop();
+}
+
 TEST_F(UploaderTest, GivesUpWaitingAtTheDeadlineAndKeepsWhatIsOwed) {
   server_.set_online(false);
   start();

@@ -97,8 +97,8 @@ Result<void> World::Client::open() {
       upload::Parts{*tree, *spool, sealer_, server_, kVault},
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
                     [](const Error&) {}});
-  committer->on_owed([this] {
-    if (is_running_) uploader->wake();
+  committer->on_owed([this](commit::Hurry hurry) {
+    if (is_running_) hurry == commit::Hurry::now ? uploader->wake() : uploader->wake_soon();
   });
   COFFER_DO(committer->start());
   fetcher->start();
