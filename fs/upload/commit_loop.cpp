@@ -33,10 +33,12 @@ void CommitLoop::run() {
       const MutexLock lock(state_->mutex);
       for (;;) {
         if (state_->stopping) return;
-        const bool may_commit = state_->commit_wanted && state_->epoch && parts_.remote.online();
-        const auto next_at = state_->waiters == 0    ? last + kCommitInterval
-                             : state_->is_all_sent() ? last
-                                                     : std::max(last, state_->waited_since) + kChunksInterval;
+        const bool is_wanted = state_->commit_wanted || state_->may_have_more;
+        const bool may_commit = is_wanted && state_->epoch && parts_.remote.online();
+        const bool is_ready = state_->commit_wanted && state_->is_all_sent();
+        const auto next_at = state_->waiters == 0 ? last + kCommitInterval
+                             : is_ready           ? last
+                                                  : std::max(last, state_->waited_since) + kChunksInterval;
         if (may_commit && steady_clock::now() >= next_at) break;
         if (may_commit) {
           state_->commit_work.wait_until(state_->mutex, next_at);
@@ -46,6 +48,7 @@ void CommitLoop::run() {
       }
       epoch = *state_->epoch;
       state_->commit_wanted = false;  // Before the tree is asked: what becomes ready meanwhile asks again.
+      state_->may_have_more = false;
     }
     last = steady_clock::now();
     Result<std::optional<Bytes>> commit = next(epoch);
@@ -127,7 +130,7 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
     ++state_->progress.commits;
     state_->progress.log_bytes += object::counted_commit_bytes(commit_bytes, added_count);
     state_->progress.chunks_added += added_count;
-    state_->commit_wanted = true;  // One commit is bounded: there may be more.
+    state_->may_have_more = true;  // Whoever waits and finds that it was not all asks at once.
     return;
   }
   const Error& error = receipt.error();

@@ -36,6 +36,7 @@ class Uploader::State {
   /// The same of chunks that nobody waits for: they may be replaced or removed before they are sent.
   std::optional<std::chrono::steady_clock::time_point> chunks_due GUARDED_BY(mutex);
   bool commit_wanted GUARDED_BY(mutex) = true;   ///< The tree may have changes that are ready.
+  bool may_have_more GUARDED_BY(mutex) = false;  ///< A commit was appended, and one is bounded.
   bool reordered GUARDED_BY(mutex) = false;      ///< Priorities were raised: what was picked may be the wrong ones.
   bool chunks_idle GUARDED_BY(mutex) = false;    ///< The chunk loop has nothing to do, nor the server to answer.
   bool link_came GUARDED_BY(mutex) = true;       ///< A connection after a time without: ask what is stored.

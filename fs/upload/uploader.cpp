@@ -148,7 +148,7 @@ Result<void> Uploader::wait_until(const std::function<Result<bool>()>& holds, De
 Result<void> Uploader::wait_for_commits(const std::function<Result<bool>()>& holds, Deadline deadline,
                                         const std::stop_token& stop) {
   State& state = *state_;
-  for (;;) {
+  for (bool is_first = true;; is_first = false) {
     std::uint64_t seen = 0;
     {
       const MutexLock lock(state.mutex);
@@ -157,6 +157,7 @@ Result<void> Uploader::wait_for_commits(const std::function<Result<bool>()>& hol
     COFFER_TRY(const bool held, holds());
     if (held) return {};
     const MutexLock lock(state.mutex);
+    if (!is_first && std::exchange(state.may_have_more, false)) state.want_commit();
     while (state.commits_done == seen) {
       if (stop.stop_requested() || state.stopping)
         return Error{Fault::stopped, EINTR, "stopped while it waited for the server"};
