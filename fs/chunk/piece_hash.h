@@ -1,7 +1,9 @@
 // The name of a piece's content, by which the vault's own piece table finds equal content.
 #pragma once
 
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "common/base/bytes.h"
 #include "common/crypto/wipe.h"
@@ -22,6 +24,8 @@ class PieceHasher {
   explicit PieceHasher(crypto::Secret pieces_key) : key_(std::move(pieces_key)) {}
 
   PieceHash hash(ByteView piece) const;
+  /// Of each, in their order. From a dozen on, at half of what they cost one by one (common/crypto/hash_each.h).
+  std::vector<PieceHash> hash_each(std::span<const ByteView> pieces) const;
 
  private:
   crypto::Secret key_;

@@ -6,7 +6,6 @@
 #include "common/base/check.h"
 #include "common/base/limits.h"
 #include "common/base/log.h"
-#include "common/base/mutex.h"
 #include "fs/seal/table.h"
 
 namespace coffer::commit {
@@ -29,21 +28,10 @@ bool is_full(std::size_t plain_bytes) {
 
 }  // namespace
 
-struct ChunkBatch::Sealing {
-  Mutex mutex;
-  Condition done;
-  std::optional<Result<spool::SpooledChunk>> outcome GUARDED_BY(mutex);
-
-  const Result<spool::SpooledChunk>& wait() {
-    const MutexLock lock(mutex);
-    while (!outcome) done.wait(mutex);
-    return *outcome;  // Set once, never changed.
-  }
-};
-
 ChunkBatch::ChunkBatch(const Parts& parts) : parts_(parts) {}
 
 ChunkBatch::~ChunkBatch() {
+  close_group();
   if (is_recorded_) return;
   for (const Planned& planned : planned_) {
     if (!planned.chunk_index) let_go(planned.extent);
@@ -51,7 +39,7 @@ ChunkBatch::~ChunkBatch() {
   for (const meta::PieceAt& piece : batched_) parts_.tree.let_go(piece);
   for (const ChunkKey key : keys_) parts_.tree.let_go(key);
   for (std::size_t index = 0; index < chunks_.size(); ++index) {
-    const auto& spooled = chunks_[index]->wait();
+    const auto& spooled = chunks_[index].wait();
     if (!spooled) continue;
     if (auto dropped = parts_.spool.drop(spooled->id()); !dropped) {
       log::warn("spool drop failed", {{"error", dropped.error().what}});
@@ -63,62 +51,74 @@ void ChunkBatch::let_go(const Extent& found) {
   parts_.tree.let_go(meta::PieceAt{found.chunk, found.chunk_offset, found.bytes});
 }
 
-Result<void> ChunkBatch::add(FileOffset at, ByteView piece) {
+Result<void> ChunkBatch::add(std::span<const Piece> pieces) {
+  std::vector<ByteView> contents;
+  for (const Piece& piece : pieces) {
+    if (piece.bytes.size() >= kFoundPieceBytesMin) contents.push_back(piece.bytes);
+  }
+  const std::vector<chunk::PieceHash> names = parts_.pieces.hash_each(contents);
+  auto name = names.begin();
+  for (const Piece& piece : pieces) {
+    COFFER_DO(add(piece, piece.bytes.size() >= kFoundPieceBytesMin ? std::optional(*name++) : std::nullopt));
+  }
+  return {};
+}
+
+Result<void> ChunkBatch::add(const Piece& piece, const std::optional<chunk::PieceHash>& name) {
+  const std::size_t piece_bytes = piece.bytes.size();
   Planned planned;
-  planned.extent.at = at;
-  planned.extent.bytes = static_cast<std::uint32_t>(piece.size());
-  if (piece.size() >= kFoundPieceBytesMin) {
-    const chunk::PieceHash hash = parts_.pieces.hash(piece);
-    planned.extent.piece = PieceId(hash.array());
-    if (const auto own = own_pieces_.find(hash); own != own_pieces_.end()) {
+  planned.extent.at = piece.at;
+  planned.extent.bytes = static_cast<std::uint32_t>(piece_bytes);
+  if (name) {
+    planned.extent.piece = PieceId(name->array());
+    if (const auto own = own_pieces_.find(*name); own != own_pieces_.end()) {
       planned.extent.chunk_offset = planned_[own->second].extent.chunk_offset;
       planned.chunk_index = planned_[own->second].chunk_index;
       planned_.push_back(planned);
       return {};
     }
     COFFER_TRY(const std::optional<meta::PieceAt> found, parts_.tree.find_piece(*planned.extent.piece));
-    if (found && found->bytes != piece.size()) parts_.tree.let_go(*found);
-    if (found && found->bytes == piece.size()) {
+    if (found && found->bytes != piece_bytes) parts_.tree.let_go(*found);
+    if (found && found->bytes == piece_bytes) {
       planned.extent.chunk = found->chunk;
       planned.extent.chunk_offset = found->chunk_offset;
       planned_.push_back(planned);
       return {};
     }
-    own_pieces_.emplace(hash, planned_.size());
+    own_pieces_.emplace(*name, planned_.size());
   }
   planned.extent.chunk_offset = static_cast<std::uint32_t>(filling_.size());
   planned.chunk_index = chunks_.size();
   planned_.push_back(planned);
-  if (filling_.empty()) filling_.reserve(std::min(piece.size() * 8, limits::kChunkPlainBytesTarget * 2));
-  append(filling_, piece);
-  new_bytes_ += piece.size();
+  if (filling_.empty()) filling_.reserve(std::min(piece_bytes * 8, limits::kChunkPlainBytesTarget * 2));
+  append(filling_, piece.bytes);
+  new_bytes_ += piece_bytes;
   if (is_full(filling_.size())) seal_filling();
   return {};
 }
 
 /// Seals in the pool what has been gathered.
 void ChunkBatch::seal_filling() {
-  auto sealing = std::make_shared<Sealing>();
+  if (!group_) group_ = std::make_shared<ChunkGroup>(parts_.sealer, parts_.spool);
+  const Sealing sealing{group_, group_->add()};
   chunks_.push_back(sealing);
   auto plain = std::make_shared<Bytes>(std::exchange(filling_, {}));
-  parts_.pool.run([sealing, plain, &spool = parts_.spool, &sealer = parts_.sealer] {
-    auto outcome = spool.put(sealer.seal(*plain));
-    const MutexLock lock(sealing->mutex);
-    sealing->outcome.emplace(std::move(outcome));
-    sealing->done.notify_all();
-  });
+  parts_.pool.run([sealing, plain] { sealing.group->seal(sealing.index, *plain); });
+  if (sealing.index + 1 == ChunkGroup::kChunksMax) close_group();
+}
+
+void ChunkBatch::close_group() {
+  if (group_) std::exchange(group_, nullptr)->close();
 }
 
 /// Seals on this thread what has been gathered: a little, for which no other needs to wake.
 void ChunkBatch::seal_here() {
-  auto sealing = std::make_shared<Sealing>();
+  const Sealing sealing{std::make_shared<ChunkGroup>(parts_.sealer, parts_.spool), 0};
+  COFFER_CHECK(sealing.group->add() == sealing.index);
+  chunks_.push_back(sealing);
+  sealing.group->close();
   const Bytes plain = std::exchange(filling_, {});
-  auto outcome = parts_.spool.put(parts_.sealer.seal(plain));
-  {
-    const MutexLock lock(sealing->mutex);
-    sealing->outcome.emplace(std::move(outcome));
-  }
-  chunks_.push_back(std::move(sealing));
+  sealing.group->seal(sealing.index, plain);
 }
 
 /// Takes back what lies at or behind the first piece of the chunk that is not full.
@@ -134,8 +134,8 @@ void ChunkBatch::leave_filling() {
 
 Result<void> ChunkBatch::wait_for_sealing() {
   Result<void> first_failure;
-  for (const auto& sealing : chunks_) {
-    const auto& outcome = sealing->wait();
+  for (const Sealing& sealing : chunks_) {
+    const auto& outcome = sealing.wait();
     if (!outcome && first_failure) first_failure = Error(outcome.error());
   }
   return first_failure;
@@ -163,12 +163,13 @@ Result<void> ChunkBatch::batch_filling() {
 Result<std::vector<Extent>> ChunkBatch::finish(Rest rest, Priority priority) {
   // What is left is cut and hashed a second time: no more than a little of it.
   if (filling_.size() >= kRestBytesMin) seal_filling();
+  close_group();
   if (!filling_.empty() && rest == Rest::leave) leave_filling();
   if (!filling_.empty() && rest == Rest::seal && parts_.open_chunks.is_empty()) seal_here();
   COFFER_DO(wait_for_sealing());
   if (!filling_.empty()) COFFER_DO(batch_filling());
-  for (const auto& sealing : chunks_) {
-    const spool::SpooledChunk& spooled = *sealing->wait();
+  for (const Sealing& sealing : chunks_) {
+    const spool::SpooledChunk& spooled = *sealing.wait();
     COFFER_TRY(const ChunkKey key,
                parts_.tree.add_spooled_chunk(spooled.id(), spooled.sealed_bytes(), spooled.plain_bytes(), priority));
     keys_.push_back(key);

@@ -6,13 +6,16 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/result.h"
 #include "fs/chunk/piece_hash.h"
+#include "fs/commit/chunk_group.h"
 #include "fs/commit/open_chunks.h"
+#include "fs/commit/range_cutter.h"
 #include "fs/commit/sealing_pool.h"
 #include "fs/meta/tree.h"
 #include "fs/seal/sealer.h"
@@ -50,8 +53,8 @@ class ChunkBatch {
   ChunkBatch(const ChunkBatch&) = delete;
   ChunkBatch& operator=(const ChunkBatch&) = delete;
 
-  /// Adds one piece, 1 … kPieceBytesMax bytes, that belongs at `at` of the file.
-  Result<void> add(FileOffset at, ByteView piece);
+  /// Adds pieces of 1 … kPieceBytesMax bytes.
+  Result<void> add(std::span<const Piece> pieces);
   /// Plain bytes of chunks that the vault does not have.
   std::size_t new_bytes() const { return new_bytes_; }
 
@@ -64,14 +67,20 @@ class ChunkBatch {
   void recorded();
 
  private:
-  struct Sealing;  // What the pool works on; outlives the batch if need be.
+  struct Sealing {
+    std::shared_ptr<ChunkGroup> group;  // The pool works on it, and so it may outlive the batch.
+    std::size_t index;
+    const Result<spool::SpooledChunk>& wait() const { return group->wait(index); }
+  };
   struct Planned {
     Extent extent;
     std::optional<std::size_t> chunk_index;  // In chunks_, or chunks_.size() for the one being filled; else found.
   };
 
+  Result<void> add(const Piece& piece, const std::optional<chunk::PieceHash>& name);
   void seal_filling();
   void seal_here();
+  void close_group();
   void leave_filling();
   Result<void> wait_for_sealing();
   Result<void> batch_filling();
@@ -80,11 +89,12 @@ class ChunkBatch {
   const Parts parts_;
   std::vector<Planned> planned_;
   std::unordered_map<chunk::PieceHash, std::size_t>
-      own_pieces_;                                // Index in planned_ of a piece that is in no tree yet.
-  Bytes filling_;                                 // The plain chunk that takes the next new piece.
-  std::vector<std::shared_ptr<Sealing>> chunks_;  // Full ones.
-  std::vector<ChunkKey> keys_;                    // Of chunks_, once the tree knows them.
-  std::vector<meta::PieceAt> batched_;            // Kept ranges of the open chunk.
+      own_pieces_;                      // Index in planned_ of a piece that is in no tree yet.
+  Bytes filling_;                       // The plain chunk that takes the next new piece.
+  std::vector<Sealing> chunks_;         // Full ones.
+  std::shared_ptr<ChunkGroup> group_;   // The one that takes the next full chunk; may be null.
+  std::vector<ChunkKey> keys_;          // Of chunks_, once the tree knows them.
+  std::vector<meta::PieceAt> batched_;  // Kept ranges of the open chunk.
   std::size_t new_bytes_ = 0;
   bool is_recorded_ = false;
 };

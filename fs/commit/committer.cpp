@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cerrno>
 #include <limits>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -157,8 +158,8 @@ std::optional<std::uint64_t> Committer::State::cut_from(InodeId inode, const buf
 Result<bool> Committer::State::commit_part(buffer::DirtyFile& dirty, Amount amount, Committed& done) {
   const Rest rest = rest_of(amount);
   ChunkBatch batch({parts.tree, parts.spool, parts.sealer, parts.pieces, pool, open_chunks});
-  const auto take = [&](FileOffset at, ByteView piece) -> Result<bool> {
-    COFFER_DO(batch.add(at, piece));
+  const auto take = [&](std::span<const Piece> pieces) -> Result<bool> {
+    COFFER_DO(batch.add(pieces));
     return batch.new_bytes() < kPartBytesMax;
   };
   bool has_more = false;

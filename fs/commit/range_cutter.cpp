@@ -6,8 +6,20 @@
 namespace coffer::commit {
 namespace {
 
-/// What a cut leaves of a window is copied again into the next one: at most a quarter.
-constexpr std::size_t kWindowBytes = 4 * limits::kPieceBytesMax;
+/// Some thirty pieces, so that their names are made side by side. What no piece of a window ends behind is copied again
+/// into the next one: at most an eighth.
+constexpr std::size_t kWindowBytes = 8 * limits::kPieceBytesMax;
+
+/// With kPieceBytesMax bytes in view a cut is always certain, so a window that is full has one.
+std::vector<Piece> pieces_of(chunk::Chunker& chunker, FileOffset at, ByteView window, bool is_last) {
+  std::vector<Piece> pieces;
+  while (const std::size_t piece_bytes = chunker.cut(window, is_last)) {
+    pieces.push_back({at, window.first(piece_bytes)});
+    at = FileOffset(at.value() + piece_bytes);
+    window = window.subspan(piece_bytes);
+  }
+  return pieces;
+}
 
 }  // namespace
 
@@ -32,21 +44,16 @@ Result<bool> RangeCutter::cut(const buffer::DirtyRange& range, std::uint64_t fro
   std::unique_ptr<chunk::Chunker> chunker = borrow();
   Result<bool> goes_on = true;
   Bytes window(std::min<std::uint64_t>(range.end() - from, kWindowBytes));
-  ByteView rest;
   std::uint64_t at = from;
   while (at < range.end() && goes_on && *goes_on) {
-    // With kPieceBytesMax bytes in view a cut is always certain, wherever the window ends.
-    if (rest.size() < limits::kPieceBytesMax && at + rest.size() < range.end()) {
-      const MutableByteView into =
-          MutableByteView(window).first(std::min<std::uint64_t>(range.end() - at, window.size()));
-      range.copy_to(at, into);
-      rest = into;
-    }
-    const std::size_t piece_bytes = chunker->cut(rest, to_the_end && at + rest.size() == range.end());
-    if (piece_bytes == 0) break;
-    goes_on = take(FileOffset(at), rest.first(piece_bytes));
-    at += piece_bytes;
-    rest = rest.subspan(piece_bytes);
+    const MutableByteView into =
+        MutableByteView(window).first(std::min<std::uint64_t>(range.end() - at, window.size()));
+    range.copy_to(at, into);
+    const bool is_last = to_the_end && at + into.size() == range.end();
+    const std::vector<Piece> pieces = pieces_of(*chunker, FileOffset(at), into, is_last);
+    if (pieces.empty()) break;
+    goes_on = take(pieces);
+    at = pieces.back().at.value() + pieces.back().bytes.size();
   }
   give_back(std::move(chunker));
   if (!goes_on) return goes_on;

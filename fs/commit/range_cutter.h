@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "common/base/bytes.h"
@@ -21,17 +22,23 @@ namespace coffer::commit {
 /// As a rule a cut is found within a quarter of it.
 inline constexpr std::size_t kSeekBytesMax = 4 * limits::kPieceBytesMax;
 
+struct Piece {
+  FileOffset at;
+  ByteView bytes;
+};
+
 /// Thread-safe: each call has a Chunker of its own.
 class RangeCutter {
  public:
-  /// Takes one piece; false to stop behind it. The view is valid during the call.
-  using Take = std::function<Result<bool>(FileOffset at, ByteView piece)>;
+  /// Takes some pieces that lie one behind another; false to stop behind them. The views are valid during the call.
+  using Take = std::function<Result<bool>(std::span<const Piece> pieces)>;
 
   /// `chunker_key` must outlive it.
   explicit RangeCutter(const crypto::Secret& chunker_key) : chunker_key_(chunker_key) {}
 
-  /// Gives `take` the pieces of `range` from `from` on in order: the same pieces as one cut over all of it. With
-  /// `to_the_end` false, bytes behind the last certain cut are left. True if `take` stopped it before the end.
+  /// Gives `take` the pieces of `range` from `from` on in order, as many at once as end in one window: the same pieces
+  /// as one cut over all of it. With `to_the_end` false, bytes behind the last certain cut are left. True if `take`
+  /// stopped it before the end.
   Result<bool> cut(const buffer::DirtyRange& range, std::uint64_t from, bool to_the_end, const Take& take);
 
   /// The first place in `range` that is a cut whatever the file holds before it (chunk::Chunker::synchronize()). Where

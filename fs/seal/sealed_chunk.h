@@ -32,6 +32,17 @@ class SealedChunk {
   std::uint32_t plain_bytes_;
 };
 
+/// A sealed chunk whose id is not known yet: Sealer::name() makes those of many at once.
+class UnnamedChunk {
+ private:
+  friend class Sealer;
+  UnnamedChunk(std::shared_ptr<const Bytes> bytes, std::uint32_t plain_bytes)
+      : bytes_(std::move(bytes)), plain_bytes_(plain_bytes) {}
+
+  std::shared_ptr<const Bytes> bytes_;
+  std::uint32_t plain_bytes_;
+};
+
 /// Where one frame lies, in bytes.
 struct SealedFrame {
   std::uint32_t sealed_offset;  ///< In the sealed chunk.

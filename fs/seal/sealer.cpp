@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "common/base/check.h"
-#include "common/crypto/hash.h"
+#include "common/crypto/hash_each.h"
 #include "fs/seal/frame.h"
 #include "fs/seal/padme.h"
 #include "fs/seal/stream.h"
@@ -98,6 +98,22 @@ Sealer::Sealer(const keys::VaultKey& key, const object::VaultId& vault, os::Rand
       commit_key_(key.derive(keys::kCommitLabel, vault)) {}
 
 SealedChunk Sealer::seal(ByteView plain) const {
+  const UnnamedChunk sealed = seal_unnamed(plain);
+  return std::move(name(std::span(&sealed, 1)).front());
+}
+
+std::vector<SealedChunk> Sealer::name(std::span<const UnnamedChunk> chunks) {
+  std::vector<ByteView> bytes;
+  for (const UnnamedChunk& chunk : chunks) bytes.emplace_back(*chunk.bytes_);
+  const std::vector<crypto::Digest> digests = crypto::sha256_each(bytes);
+  std::vector<SealedChunk> named;
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    named.push_back(SealedChunk(object::ChunkId(digests[i]), chunks[i].bytes_, chunks[i].plain_bytes_));
+  }
+  return named;
+}
+
+UnnamedChunk Sealer::seal_unnamed(ByteView plain) const {
   COFFER_CHECK(!plain.empty() && plain.size() <= kChunkPlainBytesMax);
   auto sealed = std::make_shared<Bytes>(sealed_bytes_max(plain.size()));
   const MutableByteView out(*sealed);
@@ -114,8 +130,7 @@ SealedChunk Sealer::seal(ByteView plain) const {
   sealed->resize(header.sealed_bytes);
   // What compressed well would hold on to memory that it does not use, for as long as it waits for the spool.
   if (sealed->capacity() / 2 > sealed->size()) sealed->shrink_to_fit();
-  const object::ChunkId id(crypto::sha256(*sealed));
-  return SealedChunk(id, std::move(sealed), header.plain_bytes);
+  return UnnamedChunk(std::move(sealed), header.plain_bytes);
 }
 
 Result<SealedHeader> Sealer::read_header(ByteView first_bytes) const {

@@ -18,6 +18,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "common/base/bytes.h"
 #include "common/base/limits.h"
@@ -52,6 +54,9 @@ class Sealer {
   /// The result is at most kChunkSealedBytesMax long. Sealing the same bytes twice gives different results, because
   /// each call draws a new salt: seal once, spool the outcome, and send that as often as needed.
   SealedChunk seal(ByteView plain) const;
+  /// seal() in two steps, the second for many chunks: eight ids at once cost little more than half of eight one by one.
+  UnnamedChunk seal_unnamed(ByteView plain) const;
+  static std::vector<SealedChunk> name(std::span<const UnnamedChunk> chunks);
 
   /// Returns the bytes once given to seal(). `sealed` is the whole chunk.
   Result<Bytes> open(ByteView sealed) const;

@@ -183,5 +183,15 @@ TEST(PieceHasher, NamesEqualContentEquallyUnderOneKeyOnly) {
   EXPECT_NE(one.hash(as_bytes("content")), other.hash(as_bytes("content")));
 }
 
+TEST(PieceHasher, NamesManyPiecesAtOnceAsItNamesEach) {
+  const PieceHasher hasher(key(3));
+  std::vector<ByteView> pieces;
+  for (std::size_t i = 0; i < 40; ++i) pieces.push_back(ByteView(random_data()).subspan(i * 1000, 100 + i * i * 97));
+  const std::vector<PieceHash> names = hasher.hash_each(pieces);
+  ASSERT_EQ(names.size(), pieces.size());
+  for (std::size_t i = 0; i < pieces.size(); ++i) EXPECT_EQ(names[i], hasher.hash(pieces[i])) << i;
+  EXPECT_TRUE(hasher.hash_each({}).empty());
+}
+
 }  // namespace
 }  // namespace coffer::chunk

@@ -61,6 +61,22 @@ TEST_F(ASealer, NamesAChunkByTheHashOfItsSealedBytes) {
   EXPECT_EQ(chunk.id(), object::ChunkId(crypto::sha256(chunk.bytes())));
 }
 
+TEST_F(ASealer, NamesManyChunksAtOnceAsItNamesEach) {
+  std::vector<UnnamedChunk> unnamed;
+  std::vector<Bytes> plains;
+  for (unsigned i = 0; i < 20; ++i) plains.push_back(example::noise(1000 + i * 7919, i));
+  for (const Bytes& plain : plains) unnamed.push_back(sealer_.seal_unnamed(plain));
+  const std::vector<SealedChunk> chunks = Sealer::name(unnamed);
+  ASSERT_EQ(chunks.size(), plains.size());
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    EXPECT_EQ(chunks[i].id(), object::ChunkId(crypto::sha256(chunks[i].bytes()))) << i;
+    EXPECT_EQ(chunks[i].plain_bytes(), plains[i].size());
+    const Result<Bytes> opened = sealer_.open(chunks[i].bytes());
+    ASSERT_TRUE(opened) << i;
+    EXPECT_TRUE(*opened == plains[i]) << i;
+  }
+}
+
 TEST_F(ASealer, NeverSealsTheSameBytesAlike) {
   const Bytes plain = example::text(5000, 1);
   std::set<object::ChunkId> ids;
