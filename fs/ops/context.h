@@ -15,6 +15,7 @@
 #include "fs/ops/first_reads.h"
 #include "fs/ops/fuse.h"
 #include "fs/ops/mount.h"
+#include "fs/ops/readers.h"
 #include "fs/ops/waiters.h"
 
 namespace coffer::ops {
@@ -60,6 +61,7 @@ struct Context {
   std::atomic<bool> is_ready{false};
   std::atomic<std::uint64_t> init_to_extend{0};  ///< kernel_io.h: the first request, while it is not answered.
   std::atomic<int> device{-1};                   ///< The descriptor of /dev/fuse, once it is mounted.
+  Readers readers{};
   Waiters waiters{};
   FirstReads first_reads{};
   OwnThreads own_threads{};

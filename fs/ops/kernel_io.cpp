@@ -5,6 +5,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
 
 #include "common/base/bytes.h"
@@ -44,8 +45,13 @@ void look_at(Context& about, ByteView request) {
 }
 
 ssize_t read_request(int device, void* into, std::size_t size, void* userdata) {
+  Context& about = *static_cast<Context*>(userdata);
+  about.readers.enter();
   const ssize_t got = ::read(device, into, size);
-  if (got > 0) look_at(*static_cast<Context*>(userdata), {static_cast<const std::byte*>(into), std::size_t(got)});
+  const int error = errno;
+  about.readers.leave();
+  if (got > 0) look_at(about, {static_cast<const std::byte*>(into), std::size_t(got)});
+  errno = error;
   return got;
 }
 
@@ -72,7 +78,8 @@ ssize_t write_answer(int device, iovec* parts, int count, void* userdata) {
 
 }  // namespace
 
-Result<void> take_over_io(fuse_session* session) {
+Result<void> take_over_io(fuse_session* session, Context& context) {
+  COFFER_DO(context.readers.open());
   const fuse_custom_io io{
       .writev = write_answer, .read = read_request, .splice_receive = nullptr, .splice_send = nullptr};
   const int failed = fuse_session_custom_io(session, &io, fuse_session_fd(session));

@@ -205,7 +205,7 @@ Result<std::unique_ptr<Mount>> Mount::mount(files::FileSystem& file_system, cons
                  "mounting failed; /dev/fuse and fusermount3 (package fuse3) must be there and usable"};
   }
   impl->is_mounted = true;
-  COFFER_DO(take_over_io(impl->session.session));
+  COFFER_DO(take_over_io(impl->session.session, impl->context));
   impl->context.device = fuse_session_fd(impl->session.session);
   file_system.on_push_pages([&context = impl->context](InodeId inode) {
     if (const Result<void> pushed = ops::push_kernel_pages(context, inode); !pushed) {
