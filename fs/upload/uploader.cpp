@@ -9,13 +9,6 @@
 #include "fs/upload/state.h"
 
 namespace coffer::upload {
-namespace {
-
-/// As long as small content waits for its neighbours.
-constexpr std::chrono::seconds kSoon{1};
-
-}  // namespace
-
 class Uploader::Threads {
  public:
   Threads(const Parts& parts, Hooks hooks_given, std::shared_ptr<State> state)
@@ -59,12 +52,12 @@ void Uploader::wake() {
   state_->want_commit();
 }
 
-void Uploader::wake_soon() {
+void Uploader::wake_within(std::chrono::milliseconds delay) {
   const MutexLock lock(state_->mutex);
   if (state_->waiters > 0) {
     state_->want_chunks();
   } else {
-    state_->want_chunks_by(std::chrono::steady_clock::now() + kSoon);
+    state_->want_chunks_by(std::chrono::steady_clock::now() + delay);
   }
 }
 

@@ -86,9 +86,9 @@ class Uploader {
 
   /// Something may be owed now. Cheap; never blocks.
   void wake();
-  /// The same where nobody waits for it: what is written, synced to the local disk and removed within a second is not
-  /// sent.
-  void wake_soon();
+  /// The same where nobody waits for it: what is written, synced to the local disk and removed within `delay` is not
+  /// sent. Whoever waits for the server has it sent at once.
+  void wake_within(std::chrono::milliseconds delay);
   /// The same where no chunk is: names, attributes, the end of a hold.
   void wake_commits();
   /// The link went up or down.

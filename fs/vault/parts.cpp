@@ -24,6 +24,8 @@ using namespace std::chrono_literals;
 
 // A server that is up answers within a round trip or two; without it the mount goes on with the tree it has.
 constexpr auto kFirstTry = 1s;
+/// What nobody waits for is sent after as long as small content waits for its neighbours.
+constexpr auto kSoon = 1s;
 constexpr auto kConnectDeadline = 5s;
 constexpr auto kCatchUpDeadline = 10min;
 constexpr auto kAskDeadline = 20s;
@@ -184,7 +186,7 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   committer = std::make_unique<commit::Committer>(
       commit::Parts{*tree, *spool, *staging, *sealer, *chunker_key, *pieces, clock}, commit_options);
   committer->on_owed([this](commit::Hurry hurry) {
-    if (is_running_) hurry == commit::Hurry::now ? uploader->wake() : uploader->wake_soon();
+    if (is_running_) hurry == commit::Hurry::now ? uploader->wake() : uploader->wake_within(kSoon);
   });
   source = std::make_unique<fetch::RpcChunkSource>(*client);
   fetcher = std::make_unique<fetch::Fetcher>(fetch::Parts{*tree, *spool, *committer, *sealer, *source},

@@ -328,23 +328,23 @@ TEST_F(UploaderTest, SendsNothingThatIsRemovedSoonUnlessSomebodyWaits) {
   ASSERT_TRUE(uploader_->wait_committed(first.inode, in(20s), {}));
   std::unique_ptr<Uploader> uploader = std::move(uploader_);  // add_file() tells nobody now.
   const File journal = add_file("journal", 1);
-  uploader->wake_soon();
+  uploader->wake_within(3s);
   meta::NewInode folder;
   folder.mode = S_IFDIR | 0755;
   ASSERT_TRUE(tree_->create(kRootInode, "folder", folder));
   uploader->wake_commits();
-  // By then a chunk would have been sent, which is first of the two.
+  // Within the second that a commit waits; a chunk that is wanted at once is sent before it.
   ASSERT_TRUE(testing::eventually([&] { return server_.commit_count() >= 2; }));
   EXPECT_EQ(server_.puts_of(journal.chunks[0]), 0u);
   ASSERT_TRUE(tree_->unlink(kRootInode, "journal"));
 
   const File kept = add_file("kept", 1);
-  uploader->wake_soon();
+  uploader->wake_within(3s);
   ASSERT_TRUE(uploader->wait_all_committed(in(20s), {}));
   EXPECT_EQ(server_.puts_of(kept.chunks[0]), 1u);
   EXPECT_EQ(server_.puts_of(journal.chunks[0]), 0u);
   const File later = add_file("later", 1);
-  uploader->wake_soon();
+  uploader->wake_within(3s);
   EXPECT_TRUE(testing::eventually([&] { return server_.puts_of(later.chunks[0]) == 1; })) << "soon is not never";
   uploader->stop();
 }

@@ -591,13 +591,17 @@ void VaultTest::expect_read_only_where_syncs_fail_of(const char* part) {
     ASSERT_TRUE(sync(**vault));
     syncs_that_fail = part;
     write(**vault, "file", random_.bytes(1000));
+    files::FileSystem& files = (*vault)->file_system();
     int count = 0;
-    Result<Attributes> made = Attributes();
-    const meta::NewInode what{.mode = S_IFREG | 0640};
     EXPECT_TRUE(testing::eventually([&] {
-      made = (*vault)->file_system().create(kRootInode, "after" + std::to_string(++count), what);
+      const std::string name = "after" + std::to_string(++count);
+      const auto made = files.create_open(kRootInode, name, {.mode = S_IFREG | 0640}, O_WRONLY);
       EXPECT_TRUE(made || made.error().code == EROFS || made.error().code == EIO) << made.error().what;
-      return !made && made.error().code == EROFS;  // EIO: the one that met the failure.
+      if (!made) return made.error().code == EROFS;  // EIO: the one that met the failure.
+      // A pack is synced for chunks that are on their way while something is committed.
+      if (files.write(made->handle, 0, random_.bytes(1'000'000))) (void)files.flush(made->handle);
+      files.release(made->handle);
+      return false;
     }));
     syncs_that_fail = nullptr;
     EXPECT_FALSE((*vault)->file_system().unlink(kRootInode, "before"));

@@ -98,7 +98,7 @@ Result<void> World::Client::open() {
       upload::Hooks{[this] { return committer->flush_all(); }, [this] { return committer->seal_open_chunks(); },
                     [](const Error&) {}});
   committer->on_owed([this](commit::Hurry hurry) {
-    if (is_running_) hurry == commit::Hurry::now ? uploader->wake() : uploader->wake_soon();
+    if (is_running_) hurry == commit::Hurry::now ? uploader->wake() : uploader->wake_within(std::chrono::seconds(1));
   });
   COFFER_DO(committer->start());
   fetcher->start();
