@@ -96,7 +96,7 @@ Result<bool> take_value(const std::string& name, const std::string& value, Parse
   return true;
 }
 
-/// The kernel leaves times of access to us, but shows in /proc/mounts what it is told.
+/// The kernel leaves times of access to us, but shows in /proc/mounts that there are none.
 bool take_atime(const std::string& option, ParsedMountOptions& into) {
   files::FileSystemOptions& files = into.vault.files;
   if (option == "noatime") {
@@ -110,7 +110,7 @@ bool take_atime(const std::string& option, ParsedMountOptions& into) {
   } else {
     return false;
   }
-  if (option.starts_with("no")) into.for_kernel.push_back(option);
+  if (option == "noatime") into.for_kernel.push_back(option);  // libfuse 3.14 knows no other of them.
   return true;
 }
 

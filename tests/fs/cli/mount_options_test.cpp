@@ -39,6 +39,23 @@ TEST_F(MountOptions, AreWhatTheMountShows) {
   EXPECT_FALSE(std::ofstream(client_->mountpoint() + "/new").is_open());
 }
 
+// Claim: each that mount(8) knows of times of access is taken, by libfuse too, and counts. What they mean together with
+// each change is in tests/mount/inode_test.cpp.
+TEST_F(MountOptions, OfAtimesAreAllTaken) {
+  const std::pair<const char*, const char*> expected[] = {
+      {"relatime", "file folder "}, {"strictatime", "file folder "}, {"nodiratime", "file "}, {"noatime", ""}};
+  for (const auto& [option, read] : expected) {
+    SCOPED_TRACE(option);
+    ASSERT_NO_FATAL_FAILURE(client_->mount(option));
+    const Finished shown = testing::shell(
+        "cd " + client_->mountpoint() +
+        "; rm -rf file folder; echo x >file; mkdir folder; touch -a -d 2001-01-01 file folder; cat file >/dev/null; "
+        "ls folder; for f in file folder; do [ $(stat -c %x $f | cut -c1-4) = 2001 ] || echo -n \"$f \"; done");
+    EXPECT_EQ(shown.out, read);
+    ASSERT_EQ(client_->umount().exit_code, 0);
+  }
+}
+
 // Claim: a line of fstab(5) mounts, also by mount(8)'s own way of calling the helper; umount(8) unmounts, and mounting
 // again at once works.
 //
