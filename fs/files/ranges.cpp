@@ -60,7 +60,12 @@ Result<void> FileSystem::allocate(HandleId id, Allocate mode, std::uint64_t offs
   const InodeId inode = handle->inode;
   const std::uint64_t end = offset + bytes;
   const bool adds = mode == Allocate::extend || mode == Allocate::keep_size;
-  COFFER_DO(state_->check_change(inode, adds ? bytes : 0));
+  COFFER_DO(state_->check_change(inode, adds ? 1 : 0));
+  if (adds) {
+    // What statfs(2) calls free can be asked for: how much its content will take is not known yet.
+    COFFER_TRY(const FileSystemTotals room, totals());
+    if (bytes > room.free_bytes) return answer(EDQUOT);
+  }
 
   if (mode == Allocate::punch_hole || mode == Allocate::zero_range || mode == Allocate::zero_range_keep_size) {
     COFFER_TRY(const Attributes now, attributes(inode));

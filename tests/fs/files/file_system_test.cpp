@@ -186,6 +186,18 @@ TEST_F(AFileSystem, TakesNoContentBeyondTheQuotaAndStillRemoves) {
   files().release(opened.handle);
 }
 
+TEST_F(AFileSystem, AllocatesWhatItCallsFree) {
+  const files::Opened opened = make("file");
+  vault().quota_bytes = 1'000'000;
+  const std::uint64_t free = files().totals()->free_bytes;
+  EXPECT_EQ(code(files().allocate(opened.handle, FileSystem::Allocate::extend, 0, free + 1)), EDQUOT);
+  EXPECT_EQ(files().attributes(opened.attributes.inode)->bytes, 0u);
+  EXPECT_TRUE(files().allocate(opened.handle, FileSystem::Allocate::extend, 0, free));
+  EXPECT_TRUE(files().allocate(opened.handle, FileSystem::Allocate::keep_size, free, free));
+  EXPECT_EQ(files().attributes(opened.attributes.inode)->bytes, free);
+  files().release(opened.handle);
+}
+
 TEST_F(AFileSystem, ForgetsAnUnlinkedFileWithItsLastHandle) {
   const files::Opened opened = make("file");
   ASSERT_TRUE(files().unlink(kRootInode, "file"));

@@ -51,12 +51,13 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   enum class Server { commits, refuses, never_answers };
   std::atomic<Server> server{Server::commits};
   std::atomic<bool> is_quota_full{false};
-  std::atomic<bool> stalls_writes{false};  ///< Content is not accepted before this is false again.
-  std::atomic<int> stalled{0};             ///< Writes that wait for it.
-  std::atomic<int> fetches{0};             ///< Calls of get_chunk().
-  std::atomic<int> waits{0};               ///< Calls of wait_committed().
-  std::atomic<int> waits_for_all{0};       ///< Calls of wait_all_committed().
-  std::atomic<int> power_safe_calls{0};    ///< Calls of make_power_safe().
+  std::atomic<std::uint64_t> quota_bytes{0};  ///< What totals() go by; 0: none.
+  std::atomic<bool> stalls_writes{false};     ///< Content is not accepted before this is false again.
+  std::atomic<int> stalled{0};                ///< Writes that wait for it.
+  std::atomic<int> fetches{0};                ///< Calls of get_chunk().
+  std::atomic<int> waits{0};                  ///< Calls of wait_committed().
+  std::atomic<int> waits_for_all{0};          ///< Calls of wait_all_committed().
+  std::atomic<int> power_safe_calls{0};       ///< Calls of make_power_safe().
 
   // -- TreeEvents
   void chunk_dropped(const ChunkRow& chunk) override;
@@ -66,7 +67,11 @@ class LocalVault : public meta::TreeEvents, public files::Durability, public fet
   Result<void> make_power_safe() override;
   std::optional<Error> lost_content(InodeId) override { return std::nullopt; }
   Result<void> accepts(std::uint64_t more_bytes) override;
-  files::Capacity capacity() override { return {}; }
+  files::Capacity capacity() override {
+    files::Capacity capacity;
+    if (quota_bytes > 0) capacity.quota_bytes = quota_bytes;
+    return capacity;
+  }
   DiskFailure& disk_failure() override { return disk_failure_; }
   std::string status_json() override { return R"({"server":"none"})"; }
   // -- ChunkSource: what move_content_to_server() moved; never, where `server` never answers.
