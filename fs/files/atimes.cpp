@@ -20,18 +20,26 @@ bool is_due(const Attributes& inode, std::int64_t now_ns) {
 
 }  // namespace
 
-bool FileSystem::State::touch(const Attributes& now) {
+bool FileSystem::State::is_touched_by_reading(const Attributes& now) const {
   if (options.read_only || options.atimes == Atimes::none) return false;
   if (S_ISDIR(now.mode) && !options.folder_atimes) return false;
+  return options.atimes != Atimes::relative || is_due(now, now_ns());
+}
+
+bool FileSystem::State::touch(const Attributes& now) {
+  if (!is_touched_by_reading(now)) return false;
   meta::AttributeChange read;
   read.atime_ns = now_ns();
-  if (options.atimes == Atimes::relative && !is_due(now, *read.atime_ns)) return false;
   return tree.change(now.inode, read).has_value();  // Stored and not owed: a reader does not fail because of it.
 }
 
 void FileSystem::touch(InodeId inode) {
   if (is_virtual(inode)) return;
   if (const Result<Attributes> now = state_->committer.attributes(inode)) state_->touch(*now);
+}
+
+bool FileSystem::is_touched_by_reading(const Attributes& now) const {
+  return !is_virtual(now.inode) && state_->is_touched_by_reading(now);
 }
 
 bool FileSystem::touch_at_close(HandleId id) {

@@ -139,6 +139,8 @@ class FileSystem {
   /// A handle that only reads is being closed, and has read: a kernel that has the pages asks for nothing. Whether the
   /// atime changed.
   bool touch_at_close(HandleId handle);
+  /// Whether its atime changes if it is read now.
+  bool is_touched_by_reading(const Attributes& now) const;
 
   // -- open files
   /// `flags` as of open(2), O_NOATIME among them. O_TRUNC empties the file, and keeps that from the server until the

@@ -49,6 +49,7 @@ struct FileSystem::State {
   Result<std::size_t> read(const Attributes& now, std::uint64_t offset, MutableByteView into,
                            const std::stop_token& stop);
   /// The inode was read: its atime, if options.atimes says so. Whether it changed; a failure is no matter.
+  bool is_touched_by_reading(const Attributes& now) const;
   bool touch(const Attributes& now);
 
   Result<std::string> sha256(InodeId inode, const std::stop_token& stop);

@@ -103,7 +103,10 @@ Result<void> list(fuse_req_t req, InodeId folder, std::size_t bytes_max, std::ui
 
 void op_opendir(fuse_req_t req, fuse_ino_t folder, fuse_file_info* info) {
   guarded(req, [&](Reply& reply) -> Result<void> {
-    COFFER_DO(file_system(req).attributes(InodeId(folder)));
+    COFFER_TRY(const Attributes now, file_system(req).attributes(InodeId(folder)));
+    // The kernel keeps what is listed, and lists from it until the folder changes; where it counts as read, it asks us.
+    info->cache_readdir = context(req).follows_others || folder >= files::kVirtualInodeFirst ? 0 : 1;
+    info->keep_cache = info->cache_readdir != 0 && !file_system(req).is_touched_by_reading(now) ? 1 : 0;
     auto open = std::make_unique<OpenFolder>();
     open->leaves_atime = (info->flags & O_NOATIME) != 0;
     info->fh = reinterpret_cast<std::uintptr_t>(open.get());
