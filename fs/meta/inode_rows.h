@@ -20,6 +20,7 @@ class Connection;
 class InodeRows {
  public:
   void use() { is_used_ = true; }
+  bool are_used() const { return is_used_; }
 
   /// nullptr where the row is not known here. Valid until the next call that changes rows.
   const Attributes* find(InodeId inode) const;
@@ -55,7 +56,7 @@ class InodeRows {
 
   bool is_used_ = false;
   std::unordered_map<InodeId, Row> rows_;
-  std::vector<InodeId> late_;  // Each once; some may have been removed since.
+  std::vector<InodeId> late_;  // Some may have been removed since.
 };
 
 }  // namespace coffer::meta

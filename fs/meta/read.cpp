@@ -63,9 +63,21 @@ Result<InodeId> meaning(Connection& connection, InodeId parent, std::string_view
 
 Result<Attributes> lookup(Connection& connection, InodeId parent, std::string_view name) {
   COFFER_DO(check_name(name));
-  COFFER_TRY(const InodeId inode, meaning(connection, parent, name));
-  if (inode == InodeId()) return nothing_in(connection, parent);
-  return attributes(connection, inode);
+  if (connection.inodes().are_used()) {  // The writer's: nothing comes between these two.
+    COFFER_TRY(const InodeId inode, meaning(connection, parent, name));
+    if (inode == InodeId()) return nothing_in(connection, parent);
+    return attributes(connection, inode);
+  }
+  {
+    // In one statement: between two, the writer may give the name to another inode and delete this one.
+    Rows rows = connection.query(
+        "SELECT i.ino, mode, uid, gid, rdev, bytes, allocated, links, atime, mtime, ctime, btime "
+        "FROM name n JOIN inode i ON i.ino = n.ino WHERE n.parent = ? AND n.name = ?",
+        parent, name);
+    COFFER_TRY(const bool found, rows.step());
+    if (found) return attributes_at(rows, 0);
+  }
+  return nothing_in(connection, parent);
 }
 
 Result<std::string> symlink_target(Connection& connection, InodeId inode) {
@@ -150,6 +162,7 @@ Result<std::string> xattr(Connection& connection, InodeId inode, std::string_vie
     if (found) return rows.text(0);
   }
   COFFER_TRY([[maybe_unused]] const Attributes exists, attributes(connection, inode));
+  if (!connection.inodes().are_used()) return answer(ENODATA);
   COFFER_TRY(const bool has_any, connection.any("SELECT 1 FROM xattr WHERE ino = ? LIMIT 1", inode));
   if (!has_any) connection.inodes().found_no_xattrs(inode);
   return answer(ENODATA);

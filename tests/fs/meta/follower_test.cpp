@@ -5,10 +5,12 @@
 // acknowledged late, refused, or found in the log after a restart, and kills. Follower B applies each commit as soon as
 // it is in the log; a model of the server knows which chunks it has. After each commit B is examined.
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <functional>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "tests/fs/meta/invariants.h"
 #include "tests/testing/seeded_random.h"
@@ -386,6 +388,34 @@ TEST(Follower, SeesOneConsistentStateAfterTheOtherAndEqualsTheTreeInTheEnd) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Following(seed).run(500);
   }
+}
+
+// Claim: who reads a tree while commits are applied finds a name that each of them gives to another inode, always.
+TEST(AFollowerThatIsRead, NeverLacksANameThatIsReplaced) {
+  TreeWorld writer, follower;
+  std::vector<Bytes> commits;
+  const auto commit = [&] {
+    for (Bytes& one : writer.commit_all()) commits.push_back(std::move(one));
+  };
+  writer.file("name");
+  commit();
+  for (const Bytes& one : commits) ASSERT_TRUE(follower.apply(one));
+  commits.clear();
+  for (int i = 0; i < 500; ++i) {
+    writer.file("new");
+    ASSERT_TRUE(writer->rename(kRootInode, "new", kRootInode, "name", RenameMode::replace));
+    commit();
+  }
+  std::atomic<bool> is_over = false;
+  std::atomic<int> found = 0, missed = 0;
+  std::thread reader([&] {
+    while (!is_over) ++(follower->lookup(kRootInode, "name") ? found : missed);
+  });
+  for (const Bytes& one : commits) EXPECT_TRUE(follower.apply(one));
+  is_over = true;
+  reader.join();
+  EXPECT_EQ(missed, 0);
+  EXPECT_GT(found, 0);
 }
 
 }  // namespace
