@@ -1,5 +1,7 @@
 #include "fs/commit/committer.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
@@ -28,8 +30,8 @@ constexpr std::size_t kPartBytesMax = 16u << 20;
 constexpr std::uint64_t kBulkFileBytes = 64u << 20;
 /// Owed chunks looked for in the spool at a start; more than any spool holds.
 constexpr std::size_t kOwedChunksMax = 10'000'000;
-/// About what a kernel holds back of files that are open: it throttles their writers beyond.
-constexpr std::uint64_t kSparedBytes = 64u << 20;
+/// The least that is spared for what a kernel holds back of files that are open (Committer::State::spared_bytes()).
+constexpr std::uint64_t kSparedBytesMin = 64u << 20;
 /// How long a writer waits before it looks again whether the Committer stops.
 constexpr auto kWaitSlice = std::chrono::milliseconds(200);
 
@@ -69,6 +71,8 @@ struct Committer::State {
 
   Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop, WriteTimes times);
   Result<void> wait_for_room(std::size_t bytes, std::uint64_t spared, const std::stop_token& stop);
+  std::uint64_t spared_bytes() const;
+  std::uint64_t needed_with(std::size_t more_bytes, std::uint64_t spared) const;
   Result<void> make_room(InodeId inode);
   bool is_pressed() const { return buffer.used_bytes() > buffer.bytes_max() / 4 * 3; }
   Result<void> look_for_owed_chunks();
@@ -217,7 +221,7 @@ Priority Committer::State::priority_of(InodeId inode) {
 Result<void> Committer::State::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop,
                                      WriteTimes times) {
   // The last of the room is for what a kernel has taken already. An empty write asks whether another would be taken.
-  const std::uint64_t spared = times == WriteTimes::now ? std::min(kSparedBytes, parts.spool.bytes_max() / 4) : 0;
+  const std::uint64_t spared = times == WriteTimes::now ? spared_bytes() : 0;
   if (bytes.empty()) return wait_for_room(1, spared, stop);
   while (!bytes.empty()) {
     // A write that alone is larger than the buffer goes in parts.
@@ -234,6 +238,21 @@ Result<void> Committer::State::write(InodeId inode, FileOffset at, ByteView byte
   return {};
 }
 
+/// A kernel throttles those who write into its pages of a FUSE mount at 1 % (max_ratio of its backing device) of the
+/// fifth of memory (vm.dirty_ratio) that may be dirty.
+std::uint64_t Committer::State::spared_bytes() const {
+  static const auto kPages = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PHYS_PAGES)));
+  static const auto kPageBytes = static_cast<std::uint64_t>(std::max(0L, ::sysconf(_SC_PAGESIZE)));
+  const std::uint64_t held_back = sealed_bytes_at_most(kPages * kPageBytes / 500);
+  return std::min(std::max(kSparedBytesMin, held_back), parts.spool.bytes_max() / 4);
+}
+
+/// Of the spool, for `more_bytes` that are written and for all that is on its way to it.
+std::uint64_t Committer::State::needed_with(std::size_t more_bytes, std::uint64_t spared) const {
+  const std::size_t plain_bytes = buffer.used_bytes() + open_chunks.open_bytes() + more_bytes;
+  return std::min(sealed_bytes_at_most(plain_bytes) + spared, parts.spool.bytes_max());
+}
+
 /// In the buffer, and in the spool for all that is buffered: what is accepted can be kept. Slow is not full: while the
 /// buffer's bytes go on into the spool, the wait goes on.
 Result<void> Committer::State::wait_for_room(std::size_t bytes, std::uint64_t spared, const std::stop_token& stop) {
@@ -243,8 +262,7 @@ Result<void> Committer::State::wait_for_room(std::size_t bytes, std::uint64_t sp
   for (;;) {
     if (stopping) return Error{Fault::stopped, 0, "the vault is being closed"};
     const os::SteadyTime slice_end = std::min(deadline, steady_clock::now() + kWaitSlice);
-    const std::uint64_t needed = sealed_bytes_at_most(buffer.used_bytes() + open_chunks.open_bytes() + bytes) + spared;
-    Result<void> room = parts.spool.wait_for_room(std::min(needed, parts.spool.bytes_max()), slice_end, stop);
+    Result<void> room = parts.spool.wait_for_room(needed_with(bytes, spared), slice_end, stop);
     const bool is_kept = room.has_value();
     if (is_kept) room = buffer.wait_for_room(bytes, slice_end, stop);
     if (room || room.error().fault != Fault::full) return room;
@@ -311,6 +329,11 @@ void Committer::stop() {
 Result<void> Committer::write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop,
                               WriteTimes times) {
   return state_->write(inode, at, bytes, stop, times);
+}
+
+bool Committer::is_short_of_room() {
+  const std::uint64_t needed = state_->needed_with(1, state_->spared_bytes());
+  return state_->parts.spool.free_bytes(needed) < needed;
 }
 
 Result<Mark> Committer::flush(InodeId inode, Last last) {

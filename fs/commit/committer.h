@@ -100,6 +100,9 @@ class Committer : public spool::PlainChunks {
   /// `stop`.
   Result<void> write(InodeId inode, FileOffset at, ByteView bytes, const std::stop_token& stop = {},
                      WriteTimes times = WriteTimes::now);
+  /// Whether a write() now would wait for the spool. A kernel that takes writes into its pages is to ask before each of
+  /// them from here on: what it holds back has just room.
+  bool is_short_of_room();
   /// Everything written to `inode` before the call is `spooled` (perhaps in a staged open chunk). After a failure all
   /// of it is still buffered; it is tried again when there is room, and by the next flush.
   Result<Mark> flush(InodeId inode, Last last = Last::batched);

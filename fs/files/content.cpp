@@ -268,7 +268,7 @@ bool FileSystem::is_open_for_writing(InodeId inode) { return state_->open_files.
 
 bool FileSystem::is_short_of_room() {
   constexpr std::uint64_t kShortBytes = 64u << 20;  // About what a kernel's page cache holds back of one file.
-  return !state_->durability.accepts(kShortBytes);
+  return state_->committer.is_short_of_room() || !state_->durability.accepts(kShortBytes);
 }
 
 std::vector<InodeId> FileSystem::open_for_writing() { return state_->open_files.with_writers(); }

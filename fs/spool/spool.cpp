@@ -482,7 +482,7 @@ std::uint64_t Spool::owed_chunks() const {
 
 std::uint64_t Spool::bytes_max() const { return state_->options.bytes_max; }
 
-std::uint64_t Spool::free_bytes() const { return state_->free_bytes(0); }
+std::uint64_t Spool::free_bytes(std::uint64_t needed) const { return state_->free_bytes(needed); }
 
 Result<void> Spool::wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, const std::stop_token& stop) {
   if (state_->free_bytes(bytes) >= bytes) return {};

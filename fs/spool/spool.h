@@ -106,9 +106,9 @@ class Spool {
   std::uint64_t owed_bytes() const;
   std::uint64_t owed_chunks() const;
   std::uint64_t bytes_max() const;
-  /// Sealed bytes that could be put now, cached ones making way: what the budget and the disk leave. Where there is
-  /// plenty of disk (disk_room.h), as of a moment ago.
-  std::uint64_t free_bytes() const;
+  /// Sealed bytes that could be put now, cached ones making way: what the budget and the disk leave. Where the disk has
+  /// plenty more than `needed` (disk_room.h), as of a moment ago.
+  std::uint64_t free_bytes(std::uint64_t needed = 0) const;
   /// Blocks until free_bytes() >= `bytes`: Fault::full at `deadline`, Fault::stopped on `stop`. At once where it is so;
   /// then the disk is asked only where room is short.
   Result<void> wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, const std::stop_token& stop);

@@ -21,7 +21,6 @@ std::string link_text(rpc::Link link) {
   return "";
 }
 
-constexpr std::uint64_t kOneWriteBytesMax = 16u << 20;
 /// Writers wait when less than this is free (commit::Committer keeps about as much for what is on its way).
 constexpr std::uint64_t kLittleRoomBytes = 80u << 20;
 
@@ -111,11 +110,6 @@ Result<void> Vault::Parts::accepts(std::uint64_t more_bytes) {
   if (read_only_) return answer(EROFS);
   if (is_fenced_ || is_refused()) return answer(EROFS);
   if (more_bytes == 0) return {};
-  // More than any write brings is a question for the future: whether writers shall hear of it as soon as room is used
-  // up.
-  if (more_bytes > kOneWriteBytesMax && spool->free_bytes() < std::min(more_bytes, spool->bytes_max() / 2)) {
-    return answer(ENOSPC);
-  }
   const auto fits = [&] {
     const files::Capacity room = capacity_with(more_bytes);
     return !room.quota_bytes || room.stored_bytes <= *room.quota_bytes;

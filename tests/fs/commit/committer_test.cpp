@@ -328,6 +328,26 @@ TEST(Committer, KeepsEverythingWhenTheSpoolIsFullAndGoesOnWhenThereIsRoom) {
                  Bytes(content.begin(), content.begin() + static_cast<std::ptrdiff_t>(at + (256u << 10))));
 }
 
+// Claim: a kernel hears that room is short while what it holds back has room, however much is not sealed yet.
+TEST(Committer, IsShortOfRoomWhileAKernelsPagesStillFit) {
+  Pipeline pipeline({.spool_bytes_max = 8u << 20});
+  pipeline.copy_in("first", noise(3'500'000, 1));
+  pipeline.seal_open();
+  EXPECT_FALSE(pipeline.committer->is_short_of_room());
+  const InodeId inode = pipeline.create("second");
+  const Bytes content = noise(2'500'000, 2);
+  const auto write_pages = [&](std::size_t begin, std::size_t end) {
+    const ByteView pages = ByteView(content).subspan(begin, end - begin);
+    ASSERT_TRUE(pipeline.committer->write(inode, FileOffset(begin), pages, {}, WriteTimes::unchanged));
+  };
+  ASSERT_NO_FATAL_FAILURE(write_pages(0, 1'500'000));
+  EXPECT_GT(pipeline.committer->buffered_bytes(), 0u);
+  EXPECT_TRUE(pipeline.committer->is_short_of_room());
+  ASSERT_NO_FATAL_FAILURE(write_pages(1'500'000, content.size()));
+  pipeline.flush(inode);
+  expect_content(pipeline, inode, content);
+}
+
 TEST(Committer, KeepsTheBytesOfAFlushThatFails) {
   Pipeline pipeline({.spool_bytes_max = 8u << 20});
   const InodeId inode = pipeline.create("file");
