@@ -103,12 +103,14 @@ TEST_F(Full, SpoolTellsTheWriterAndKeepsWhatItAccepted) {
 }
 
 // Claim: a file that was opened while there was room, and whose writes go to the kernel's pages, hears of a full spool
-// at write(2), too.
+// at write(2), too, also where bytes come faster than they are sealed.
 TEST_F(Full, SpoolIsFeltByFilesThatWereOpenedBefore) {
   Client& client = stage_->client("first");
   ASSERT_NO_FATAL_FAILURE(client.mount("cache_size=256M,full_wait=5s,compression=none"));
   stage_->stop_server();
-  const Finished filled = fill(client.mountpoint() + "/too-much", 1000);
+  const std::string source = stage_->folder() + "/source";
+  ASSERT_TRUE(succeeded(fill(source, 400)));
+  const Finished filled = run({"dd", "if=" + source, "of=" + client.mountpoint() + "/too-much", "bs=1M"}, 300s);
   EXPECT_EQ(filled.exit_code, 1);
   EXPECT_THAT(filled.err, HasSubstr("error writing"));
   EXPECT_EQ(filled.err.find("closing output"), std::string::npos) << "what write(2) took is kept: " << filled.err;
