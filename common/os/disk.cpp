@@ -26,14 +26,17 @@ auto uninterrupted(const Call& call) {
   return got;
 }
 
-/// A write of so many bytes is of a chunk, which is seldom read soon: its pages go once the disk has them. Else every
-/// chunk takes pages that nothing used lately, and finding and filling these costs up to 1 ns a byte, four times what
-/// it costs to write into the same few again and again; and what is read again would be pushed out by what is not.
+/// So many bytes at once are a chunk, which is seldom read soon again: its pages go once the disk has them, or once
+/// they are read. Else every chunk takes pages that nothing used lately, and finding and filling these costs up to 1 ns
+/// a byte, four times what it costs to use the same few again and again; and what is read again would be pushed out by
+/// what is not.
 constexpr std::size_t kPassingBytesMin = 256u << 10;
 constexpr std::uint64_t kPageBytes = 4096;
 /// RWF_DONTCACHE, since Linux 6.14; the headers of Debian 12 do not have it. EOPNOTSUPP where the kernel or the file
 /// system does not.
 constexpr int kUncached = 0x80;
+
+bool says_that_uncached_is_unknown(int error) { return error == EOPNOTSUPP || error == EINVAL || error == ENOSYS; }
 
 class Descriptor {
  public:
@@ -55,9 +58,16 @@ class RealFile final : public File {
 
   Result<std::size_t> read_at(MutableByteView into, std::uint64_t offset) override {
     std::size_t done = 0;
+    int flags = into.size() >= kPassingBytesMin && can_let_pass_ ? kUncached : 0;
     while (done < into.size()) {
-      const ssize_t got = uninterrupted(
-          [&] { return pread(fd_.get(), into.data() + done, into.size() - done, static_cast<off_t>(offset + done)); });
+      const iovec rest{.iov_base = into.data() + done, .iov_len = into.size() - done};
+      const ssize_t got =
+          uninterrupted([&] { return preadv2(fd_.get(), &rest, 1, static_cast<off_t>(offset + done), flags); });
+      if (got < 0 && flags != 0 && says_that_uncached_is_unknown(errno)) {
+        can_let_pass_ = false;
+        flags = 0;
+        continue;
+      }
       if (got < 0) return os_error(errno, "read");
       if (got == 0) break;
       done += static_cast<std::size_t>(got);
@@ -142,7 +152,7 @@ class RealFile final : public File {
       const iovec rest{.iov_base = const_cast<std::byte*>(pages.data() + done), .iov_len = pages.size() - done};
       const ssize_t put =
           uninterrupted([&] { return pwritev2(fd_.get(), &rest, 1, static_cast<off_t>(offset + done), kUncached); });
-      if (put < 0 && (errno == EOPNOTSUPP || errno == EINVAL || errno == ENOSYS)) {
+      if (put < 0 && says_that_uncached_is_unknown(errno)) {
         can_let_pass_ = false;
         return done;
       }

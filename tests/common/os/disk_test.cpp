@@ -59,6 +59,26 @@ TEST(Disk, WritesLongRunsFromAndToAnyPlaceInAPage) {
   }
 }
 
+// Claim: a long read, whose pages the kernel may forget, gives the same bytes as a short one, wherever it begins, and
+// ends where the file ends; /dev/shm cannot forget pages.
+TEST(Disk, ReadsLongRunsFromAnyPlaceInAPageToTheEndOfTheFile) {
+  const Bytes expected = testing::SeededRandom(1).bytes(1'300'000);
+  const TempDir on_disk;
+  const TempDir in_memory("/dev/shm");
+  for (const TempDir* dir : {&on_disk, &in_memory}) {
+    auto file = real_disk().open(*dir / "file", Open::create_new);
+    ASSERT_TRUE(file);
+    ASSERT_TRUE((*file)->write_at(expected, 0));
+    ASSERT_TRUE((*file)->sync());
+    for (const std::size_t first : {0u, 1u, 4096u, 70'000u, 300'000u}) {
+      Bytes read(1u << 20);
+      const std::size_t there = std::min(read.size(), expected.size() - first);
+      ASSERT_EQ((*file)->read_at(read, first).value(), there);
+      EXPECT_TRUE(std::ranges::equal(ByteView(read).first(there), ByteView(expected).subspan(first, there)));
+    }
+  }
+}
+
 TEST(Disk, KeepsNewFilesAndFoldersToTheirOwner) {
   const TempDir dir;
   const mode_t before = umask(0);
