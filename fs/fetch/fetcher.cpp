@@ -19,6 +19,9 @@ namespace {
 constexpr std::uint32_t kFrameBytes = limits::kFramePlainBytesMax;
 /// Heads of sealed chunks that are kept, so that a frame is read without reading its chunk's head again.
 constexpr std::size_t kHeaderBytesMaxKept = 2u << 20;
+/// Sealed chunks that came lately: all that is read ahead, and what its reader is at. He need not read it back from the
+/// spool, perhaps from the disk.
+constexpr std::size_t kSealedBytesMaxKept = kReadAheadBytesMax + (8u << 20);
 /// How often the extents may change under a reader before the writer is to blame.
 constexpr int kExtentTriesMax = 100;
 
@@ -52,6 +55,7 @@ struct Fetcher::State {
       : parts(its_parts),
         frames(options.decoded_bytes_max),
         headers(kHeaderBytesMaxKept),
+        fetched(kSealedBytesMaxKept),
         flights(std::make_shared<Flights>(its_parts.source, options.read_ahead_bytes_max)),
         file_walks(options.read_ahead_bytes_max) {}
 
@@ -73,6 +77,7 @@ struct Fetcher::State {
   const Parts parts;
   LruCache<FrameKey, Bytes, FrameKeyHash> frames;
   LruCache<object::ChunkId, seal::SealedHeader> headers;
+  LruCache<object::ChunkId, Bytes> fetched;
   const std::shared_ptr<Flights> flights;
   FileWalks file_walks;
   ChunkWalks chunk_walks;
@@ -136,10 +141,11 @@ Result<ChunkState> Fetcher::State::read_chunk(ChunkKey key, std::uint32_t offset
   return chunk.state;
 }
 
-/// Memory, what has just landed, the spool, the server.
+/// Memory, what came lately, the spool, the server.
 Result<Frame> Fetcher::State::frame(const ChunkRow& chunk, std::size_t index, const Wait& wait, bool& was_away) {
   if (Frame found = frames.find({chunk.id, index})) return found;
   if (const Flights::Sealed landed = flights->landed(chunk.id)) return frame_from_sealed(chunk, index, *landed);
+  if (const Flights::Sealed sealed = fetched.find(chunk.id)) return frame_from_sealed(chunk, index, *sealed);
 
   Result<Frame> spooled = frame_from_spool(chunk, index);
   if (spooled || (spooled.error().fault != Fault::corrupt && !is_absent(spooled.error()))) return spooled;
@@ -214,7 +220,7 @@ Result<Frame> Fetcher::State::decoded(const ChunkRow& chunk, const seal::SealedH
 /// A chunk came from the server: into the spool, or where that has no room, decoded into memory for those who asked.
 void Fetcher::State::keep(const object::ChunkId& id, const Flights::Sealed& sealed) {
   const auto kept = parts.spool.put_fetched(id, *sealed);
-  if (kept) return;
+  if (kept) return fetched.put(id, sealed, sealed->size());
   if (kept.error().fault != Fault::full) log::warn("chunk not kept", {{"error", kept.error().what}});
   ChunkRow chunk;
   chunk.id = id;
@@ -299,7 +305,10 @@ Result<void> Fetcher::read_chunk(ChunkKey chunk, std::uint32_t offset, MutableBy
 
 void Fetcher::prefetch(std::span<const ChunkKey> chunks) { state_->ask_ahead(chunks); }
 
-void Fetcher::forget_decoded() { state_->frames.clear(); }
+void Fetcher::forget_decoded() {
+  state_->frames.clear();
+  state_->fetched.clear();
+}
 
 FetchProgress Fetcher::progress() const {
   return {.chunks_fetched = state_->flights->fetched_chunks(),

@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
@@ -75,6 +76,23 @@ TEST(Fetcher, PutsWhatItFetchedIntoTheSpool) {
   ASSERT_TRUE(pipeline.read_all(inode));
   EXPECT_EQ(pipeline.server.asked_count(), 0u);
   EXPECT_EQ(pipeline.fetcher->progress().chunks_fetched, pipeline.server.chunk_count());
+}
+
+// Claim: what came lately is read on from memory, whatever became of the spool's copy.
+TEST(Fetcher, ReadsOnInAChunkThatCameLately) {
+  Pipeline pipeline(without_read_ahead());
+  const Bytes content = noise(900'000, 1);
+  const InodeId inode = pipeline.copy_in("file", content);
+  pipeline.upload_and_clear();
+  ASSERT_TRUE(pipeline.read(inode, 0, 4096));
+  ASSERT_TRUE(eventually([&] { return pipeline.fetcher->progress().bytes_in_flight == 0; }));
+  for (const auto& file : std::filesystem::recursive_directory_iterator(pipeline.folder() / "spool")) {
+    if (file.path().extension() == ".pack") std::filesystem::resize_file(file.path(), 0);
+  }
+  const auto rest = pipeline.read(inode, 4096, 800'000);
+  ASSERT_TRUE(rest) << rest.error().what;
+  EXPECT_TRUE(starts_with(content, 4096, *rest));
+  EXPECT_EQ(pipeline.server.asked_count(), 1u);
 }
 
 TEST(Fetcher, AsksForAChunkOnceHoweverManyWaitForIt) {
