@@ -23,7 +23,8 @@ constexpr auto kDiskPoll = std::chrono::milliseconds(100);
 /// What the tree no longer names, and what takes room until settle().
 constexpr std::uint64_t kUnnamedBytesMax = 64u << 20;
 constexpr std::size_t kUnnamedCountMax = 4096;
-constexpr std::uint64_t kFreshBytesMax = 16u << 20;
+/// Of chunks that were put and not asked for yet. Beyond, the next to be sent are read back from the disk.
+constexpr std::uint64_t kFreshBytesMax = 48u << 20;
 
 }  // namespace
 
@@ -49,7 +50,7 @@ struct Spool::State {
     bool is_owed;
     Stage stage;
     Order::iterator place;
-    std::shared_ptr<const Bytes> fresh;  // Of those that were put last: they are sent next.
+    std::shared_ptr<const Bytes> fresh;  // Of those that were put last, until they are asked for: to be sent next.
     std::uint64_t ticket = 0;            // Of the last Leaving.
 
     bool is_leaving() const { return stage != Stage::arriving && stage != Stage::here; }
@@ -386,7 +387,11 @@ Result<std::shared_ptr<const Bytes>> Spool::get(const object::ChunkId& id) {
   {
     const MutexLock lock(state_->mutex);
     const auto found = state_->entries.find(id);
-    if (found != state_->entries.end() && found->second.fresh) return found->second.fresh;
+    if (found != state_->entries.end() && found->second.fresh) {
+      const std::shared_ptr<const Bytes> sealed = found->second.fresh;
+      state_->forget(found->second);  // Whoever sends it has it now.
+      return sealed;
+    }
   }
   COFFER_TRY(Bytes sealed, state_->packs->read(id));
   return std::make_shared<const Bytes>(std::move(sealed));
