@@ -1,5 +1,7 @@
 #include "net/rpc/client.h"
 
+#include <span>
+
 #include "common/base/log.h"
 #include "net/rpc/client_core.h"
 #include "net/rpc/decode.h"
@@ -41,7 +43,19 @@ auto decoded_as(Convert convert) {
 
 std::string field(const object::ChunkId& id) { return std::string(as_text(id.bytes())); }
 
-/// A chunk that came with other bytes was spoilt on the way, or by a machine in between: it is asked for again.
+Call verify_call(std::span<const object::ChunkId> ids, Deadline deadline, Done<std::vector<VerifyState>> done) {
+  wire::VerifyChunks message;
+  message.set_ids(wire::join_ids(ids));
+  return call_of(Type::verify_chunks, message, deadline, std::move(done),
+                 [count = ids.size()](const Answer& answer) { return decode_verify(answer, count); });
+}
+
+Error other_bytes(const object::ChunkId& id, const std::string& why) {
+  return {Fault::corrupt, 0, "chunk " + id.hex() + " " + why};
+}
+
+/// The server reads chunks out without hashing them, as this side must do it anyway. One that came with other bytes was
+/// spoilt on its disk, and it is told to look; or on the way, or by a machine in between: it is asked for again.
 void get_whole(ClientCore& core, const object::ChunkId& id, Deadline deadline, Done<Bytes> done, unsigned tries) {
   wire::GetChunk message;
   message.set_id(field(id));
@@ -58,8 +72,13 @@ void get_whole(ClientCore& core, const object::ChunkId& id, Deadline deadline, D
     if (!answer) return done(std::move(answer).error());
     if (object::ChunkId(answer->body_digest.value_or(crypto::Digest{})) == id) return done(std::move(answer->body));
     log::warn("chunk came damaged", {{"chunk", id.hex()}, {"tries_left", tries - 1}});
-    if (tries > 1) return get_whole(core, id, deadline, done, tries - 1);
-    done(Error{Fault::corrupt, 0, "chunk " + id.hex() + " came with other bytes"});
+    auto looked = [&core, id, deadline, done, tries](const Result<std::vector<VerifyState>>& states) {
+      if (!states) return done(Error(states.error()));
+      if (states->front() != VerifyState::good) return done(other_bytes(id, "is damaged on the server"));
+      if (tries > 1) return get_whole(core, id, deadline, done, tries - 1);
+      done(other_bytes(id, "came with other bytes"));
+    };
+    core.submit(verify_call(std::span(&id, 1), deadline, std::move(looked)));
   };
   core.submit(std::move(call));
 }
@@ -118,10 +137,7 @@ void Client::get_chunk(const object::ChunkId& id, Deadline deadline, Done<Bytes>
 }
 
 void Client::verify_chunks(std::vector<object::ChunkId> ids, Deadline deadline, Done<std::vector<VerifyState>> done) {
-  wire::VerifyChunks message;
-  message.set_ids(wire::join_ids(ids));
-  core_->submit(call_of(Type::verify_chunks, message, deadline, std::move(done),
-                        [count = ids.size()](const Answer& answer) { return decode_verify(answer, count); }));
+  core_->submit(verify_call(ids, deadline, std::move(done)));
 }
 
 void Client::append_commit(Bytes commit, Deadline deadline, Done<object::Receipt> done) {

@@ -45,9 +45,8 @@ class ChunkStore {
   virtual std::uint64_t queued_bytes() const = 0;
 
   virtual Result<Held> find(const object::ChunkId& id) = 0;
-  /// The whole chunk. answer(ENOENT) where it is not stored; Fault::corrupt where it does not match its id any more.
-  virtual Result<Bytes> read(const object::ChunkId& id) = 0;
-  /// A part of it, unchecked. Fault::refused with EINVAL where the range is not within the chunk.
+  /// All of it or a part, unchecked: whoever gets it compares the whole with its id. answer(ENOENT) where it is not
+  /// stored; Fault::corrupt where the disk cannot read it; Fault::refused with EINVAL where the range is not within it.
   virtual Result<Bytes> read_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) = 0;
   /// Reads the chunk and compares it. A damaged one is set aside, and is not stored from then on: whoever has it may
   /// put it again.

@@ -24,7 +24,6 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   void put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) override;
   std::uint64_t queued_bytes() const override;
   Result<Held> find(const object::ChunkId& id) override;
-  Result<Bytes> read(const object::ChunkId& id) override;
   Result<Bytes> read_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) override;
   Result<pack::Soundness> examine(const object::ChunkId& id) override;
   Result<std::vector<pack::StoredChunk>> chunks_from(pack::Place& from, std::size_t count_max) override;

@@ -25,12 +25,6 @@ Result<Held> PackChunkStore::find(const object::ChunkId& id) {
   return Held{.received = *found, .stored = true};
 }
 
-Result<Bytes> PackChunkStore::read(const object::ChunkId& id) {
-  COFFER_TRY(const Held held, find(id));
-  if (!held.stored) return answer(ENOENT);
-  return packs_->read(id);
-}
-
 Result<Bytes> PackChunkStore::read_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) {
   COFFER_TRY(const Held held, find(id));
   if (!held.stored) return answer(ENOENT);

@@ -125,7 +125,7 @@ class ServerScenario {
   }
 
   void expect_stored(const object::ChunkId& id) {
-    const auto read = vault_->chunks->read(id);
+    const auto read = vault_->chunks->read_range(id, 0, chunks_.at(id).size());
     EXPECT_TRUE(read && *read == chunks_.at(id)) << "a chunk that was stored is gone";
   }
 

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 
+#include "common/crypto/hash.h"
 #include "common/os/clock.h"
 
 namespace coffer::power {
@@ -60,7 +61,12 @@ void World::Server::append_commit(Bytes commit, rpc::Deadline, rpc::Done<object:
 
 void World::Server::get_chunk(const object::ChunkId& id, os::SteadyTime, std::function<void(Result<Bytes>)> done) {
   if (is_away) return done(Error{Fault::offline, ETIMEDOUT, "away"});
-  done(chunks_->read(id));
+  const Result<store::Held> held = chunks_->find(id);
+  if (!held) return done(Error(held.error()));
+  Result<Bytes> bytes = chunks_->read_range(id, 0, held->received);
+  if (bytes && object::ChunkId(crypto::sha256(*bytes)) != id)
+    return done(Error{Fault::corrupt, 0, "chunk does not match its id"});
+  done(std::move(bytes));
 }
 
 // ---- the client ------------------------------------------------------------------------------------------------

@@ -48,8 +48,8 @@ class Healing : public ServerWorld {
   static constexpr std::uint64_t kFirstPayload = pack::kPackHeaderBytes + pack::kRecordHeaderBytes;
 };
 
-// Claim: a damaged chunk that a read finds is never given out, is kept aside, asked for in the next ping, and is good
-// again once it was sent, also for a server that starts anew.
+// Claim: a damaged chunk that a client reads is not taken for the chunk, is kept aside on the server, asked for in the
+// next ping, and is good again once it was sent, also for a server that starts anew.
 TEST_F(Healing, AsksForADamagedChunkAndTakesItBack) {
   TestClient client = enrol(new_vault("laptop"));
   ASSERT_TRUE(client.wait_online());

@@ -167,12 +167,12 @@ TEST_F(PackChunkStoreTest, GivesBackWhatItStored) {
   EXPECT_TRUE(put(sealed)->was_stored);
   EXPECT_TRUE(store_->find(id_of(*sealed))->stored);
   EXPECT_EQ(store_->find(id_of(*sealed))->received, 1000u);
-  EXPECT_EQ(*store_->read(id_of(*sealed)), *sealed);
+  EXPECT_EQ(*store_->read_range(id_of(*sealed), 0, sealed->size()), *sealed);
   EXPECT_EQ(*store_->read_range(id_of(*sealed), 10, 20), Bytes(sealed->begin() + 10, sealed->begin() + 30));
   EXPECT_EQ(store_->read_range(id_of(*sealed), 990, 11).error().code, EINVAL);
   EXPECT_EQ(store_->read_range(id_of(*sealed), 1001, 0).error().code, EINVAL);
   open();
-  EXPECT_EQ(*store_->read(id_of(*sealed)), *sealed);
+  EXPECT_EQ(*store_->read_range(id_of(*sealed), 0, sealed->size()), *sealed);
   EXPECT_EQ(store_->used_bytes(), 1000 + kChunkOverheadBytes);
 }
 
@@ -180,7 +180,7 @@ TEST_F(PackChunkStoreTest, SaysOfWhatItDoesNotHaveThatItIsAbsent) {
   const auto id = id_of(*chunk());
   EXPECT_FALSE(store_->find(id)->stored);
   EXPECT_EQ(store_->find(id)->received, 0u);
-  EXPECT_EQ(store_->read(id).error().code, ENOENT);
+  EXPECT_EQ(store_->read_range(id, 0, 1).error().code, ENOENT);
   EXPECT_EQ(store_->read_range(id, 0, 1).error().code, ENOENT);
 }
 
@@ -202,7 +202,7 @@ TEST_F(PackChunkStoreTest, CallsNothingStoredWhileTheSyncIsUnderWay) {
   begin_put(sealed, [&](Result<PutDone> outcome) { promise.set_value(std::move(outcome)); });
   ASSERT_TRUE(testing::eventually([&] { return record_.syncs > before; }));
   EXPECT_FALSE(store_->find(id_of(*sealed))->stored);
-  EXPECT_EQ(store_->read(id_of(*sealed)).error().code, ENOENT);
+  EXPECT_EQ(store_->read_range(id_of(*sealed), 0, sealed->size()).error().code, ENOENT);
   EXPECT_EQ(store_->queued_bytes(), 1000u);
   EXPECT_EQ(done.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
   record_.hold_syncs = false;
@@ -253,7 +253,7 @@ TEST_F(PackChunkStoreTest, StoresNothingMoreAfterASyncThatFailed) {
   EXPECT_FALSE(store_->find(id_of(*lost))->stored);
   EXPECT_EQ(put(lost).error().fault, Fault::local_io) << "a later sync proves nothing about the earlier bytes";
   EXPECT_EQ(put(chunk()).error().fault, Fault::local_io);
-  EXPECT_EQ(*store_->read(id_of(*before)), *before) << "what was stored can still be read";
+  EXPECT_EQ(*store_->read_range(id_of(*before), 0, before->size()), *before) << "what was stored can still be read";
   open();
   EXPECT_TRUE(put(lost));
 }
@@ -268,7 +268,7 @@ TEST_F(PackChunkStoreTest, RefusesChunksWhileTheDiskIsNearlyFullAndReadsWhatItHa
   EXPECT_EQ(done.error().fault, Fault::full);
   EXPECT_EQ(done.error().code, ENOSPC);
   EXPECT_FALSE(store_->find(id_of(*refused))->stored);
-  EXPECT_EQ(*store_->read(id_of(*before)), *before);
+  EXPECT_EQ(*store_->read_range(id_of(*before), 0, before->size()), *before);
   EXPECT_TRUE(put(before)->was_stored) << "it needs no room";
   record_.is_disk_full = false;
   EXPECT_TRUE(put(refused));
@@ -327,7 +327,7 @@ TEST_F(PackChunkStoreTest, GoesOnAfterTheIndexCouldNotBeWritten) {
   ASSERT_TRUE(index->execute("DROP TRIGGER full"));
   EXPECT_TRUE(put(chunk()));
   ASSERT_TRUE(put(damaged));
-  EXPECT_EQ(*store_->read(id_of(*damaged)), *damaged);
+  EXPECT_EQ(*store_->read_range(id_of(*damaged), 0, damaged->size()), *damaged);
 }
 
 // Claim: many tiny chunks count for what they take of the disk, from the moment on at which they wait.
