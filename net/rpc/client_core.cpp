@@ -26,6 +26,9 @@ constexpr auto kBusyPauseMax = std::chrono::milliseconds(4000);
 constexpr unsigned kWrongOffsetsMax = 8;
 /// In flight on a bulk connection while there are others that could be opened: the rest waits for those.
 constexpr std::size_t kBusyRequests = 4;
+/// In flight on the control connection while there is no other: what goes at once need not wait until one is dialled,
+/// and what comes behind it waits for so much at most.
+constexpr std::size_t kFirstBytesMax = 2u << 20;
 
 Error stopped() { return Error{Fault::stopped, 0, "the client has stopped"}; }
 
@@ -208,9 +211,14 @@ ClientConnection* ClientCore::least_loaded(const Call& call) {
   const bool is_any_online = std::ranges::any_of(bulk, [](const auto& one) { return one->is_online(); });
   const bool has_any_failed = std::ranges::any_of(bulk, [](const auto& one) { return one->has_failed(); });
   const bool are_all_online = std::ranges::all_of(bulk, [](const auto& one) { return one->is_online(); });
-  // A server that lets nobody have a second connection still gets its chunks.
   ClientConnection* control = connections_.front().get();
-  if (!is_any_online && (bulk.empty() || has_any_failed)) return control->has_room_for(call) ? control : nullptr;
+  if (!is_any_online) {
+    const bool takes_little =
+        control->in_flight_count() < kBusyRequests && control->in_flight_bytes() + call.cost_bytes() <= kFirstBytesMax;
+    // A server that lets nobody have a second connection still gets its chunks.
+    const bool takes_it = bulk.empty() || has_any_failed || takes_little;
+    return takes_it && control->has_room_for(call) ? control : nullptr;
+  }
 
   const std::size_t requests_max = are_all_online || has_any_failed ? SIZE_MAX : kBusyRequests;
   ClientConnection* best = nullptr;

@@ -264,12 +264,22 @@ TEST_F(ClientAndServer, LetACommitPassWhileAPollForCommitsWaits) {
   EXPECT_TRUE(polled.get_future().get());
 }
 
-TEST_F(ClientAndServer, OpenFurtherConnectionsOnlyForChunks) {
+// Claim: a chunk that comes alone need not wait for a connection of its own, which takes four round trips.
+TEST_F(ClientAndServer, ExchangeAFewChunksOnTheConnectionThatIsThere) {
+  start_client();
+  ASSERT_TRUE(ping());
+  const auto chunk = chunk_of(1'000'000, 1);
+  EXPECT_TRUE(put(chunk));
+  EXPECT_TRUE(get(id_of(*chunk)));
+  EXPECT_EQ(loopback.server().session_count(), 1u);
+}
+
+TEST_F(ClientAndServer, OpenFurtherConnectionsOnlyForManyChunks) {
   start_client();
   ASSERT_TRUE(ping());
   EXPECT_EQ(loopback.server().session_count(), 1u);
   handler.hold(Type::put_chunk);
-  for (unsigned i = 0; i < 12; ++i) {
+  for (unsigned i = 0; i < 16; ++i) {
     const auto chunk = chunk_of(1000, i);
     client->put_chunk(id_of(*chunk), chunk, 0, soon(), [](const Result<PutChunkDone>&) {});
   }
