@@ -25,21 +25,20 @@ SigningKey SigningKey::generate(os::Random& random) {
 
 Result<SigningKey> SigningKey::from_seed(ByteView seed) {
   if (seed.size() != kSeedBytes) return Error{Fault::corrupt, 0, "signing key of a wrong length"};
-  const evp::Key key = private_key(seed);
+  evp::Key key = private_key(seed);
   PublicKey public_key;
   std::size_t bytes = public_key.size();
   COFFER_CHECK(EVP_PKEY_get_raw_public_key(key.get(), evp::data(MutableByteView(public_key)), &bytes) == 1);
   COFFER_CHECK(bytes == public_key.size());
-  return SigningKey(Secret::copy_of(seed), public_key);
+  return SigningKey(Secret::copy_of(seed), std::shared_ptr<EVP_PKEY>(key.release(), EVP_PKEY_free), public_key);
 }
 
 Signature SigningKey::sign(ByteView message) const {
-  const evp::Key key = private_key(seed_.bytes());
   const evp::DigestContext context(EVP_MD_CTX_new());
   Signature signature;
   std::size_t bytes = signature.size();
   COFFER_CHECK(context != nullptr);
-  COFFER_CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key.get()) == 1);
+  COFFER_CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, key_.get()) == 1);
   COFFER_CHECK(EVP_DigestSign(context.get(), evp::data(MutableByteView(signature)), &bytes, evp::data(message),
                               message.size()) == 1);
   COFFER_CHECK(bytes == signature.size());

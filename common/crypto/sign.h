@@ -9,6 +9,8 @@
 #include "common/crypto/wipe.h"
 #include "common/os/random.h"
 
+extern "C" struct evp_pkey_st;
+
 namespace coffer::crypto {
 
 using PublicKey = std::array<std::byte, 32>;
@@ -26,9 +28,11 @@ class SigningKey {
   Signature sign(ByteView message) const;
 
  private:
-  SigningKey(Secret seed, PublicKey public_key) : seed_(std::move(seed)), public_key_(public_key) {}
+  SigningKey(Secret seed, std::shared_ptr<evp_pkey_st> key, PublicKey public_key)
+      : seed_(std::move(seed)), key_(std::move(key)), public_key_(public_key) {}
 
   Secret seed_;
+  std::shared_ptr<evp_pkey_st> key_;  ///< OpenSSL's; never changed, so shared by threads.
   PublicKey public_key_;
 };
 
