@@ -12,6 +12,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mutex.h"
+#include "common/crypto/hash.h"
 #include "fs/commit/background.h"
 #include "fs/commit/chunk_batch.h"
 #include "fs/commit/inode_locks.h"
@@ -75,6 +76,7 @@ struct Committer::State {
   std::uint64_t needed_with(std::size_t more_bytes, std::uint64_t spared) const;
   Result<void> make_room(InodeId inode);
   bool is_pressed() const { return buffer.used_bytes() > buffer.bytes_max() / 4 * 3; }
+  Result<void> take_back_carried_chunks();
   Result<void> look_for_owed_chunks();
   void lose(const ChunkRow& chunk, const std::string& what);
   void tell_owed(Hurry hurry = Hurry::now) const {
@@ -283,6 +285,19 @@ Result<void> Committer::State::make_room(InodeId inode) {
   return {};
 }
 
+/// The spool need not have had them on the disk: the pending commit kept their bytes.
+Result<void> Committer::State::take_back_carried_chunks() {
+  COFFER_TRY(const std::vector<meta::CarriedChunk> carried, parts.tree.carried());
+  for (const meta::CarriedChunk& chunk : carried) {
+    if (parts.spool.contains(chunk.row.id)) continue;
+    if (crypto::sha256(*chunk.sealed) != chunk.row.id.array()) continue;
+    Result<void> kept = parts.spool.put_fetched(chunk.row.id, *chunk.sealed);
+    if (!kept && kept.error().fault != Fault::full) return kept;
+    parts.spool.owe(chunk.row.id);
+  }
+  return {};
+}
+
 /// A chunk that is owed and is not in the spool is lost: a power cut, or damage to the local disk.
 Result<void> Committer::State::look_for_owed_chunks() {
   COFFER_TRY(const std::vector<ChunkRow> owed, parts.tree.owed_chunks(kOwedChunksMax, [](ChunkKey) { return false; }));
@@ -316,6 +331,7 @@ Result<void> Committer::start() {
   for (const ChunkRow& chunk : damaged) {
     state_->lose(chunk, "open chunk " + std::to_string(chunk.key.value()) + ": its staging file is lost or damaged");
   }
+  COFFER_DO(state_->take_back_carried_chunks());
   COFFER_DO(state_->look_for_owed_chunks());
   state_->background.start(std::max(2u, std::thread::hardware_concurrency()));
   return {};

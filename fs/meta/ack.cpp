@@ -49,6 +49,14 @@ Result<void> Store::commit_done(std::uint64_t seq, const object::CommitHash& has
   if (!receipt.empty()) COFFER_DO(connection_.run("UPDATE state SET receipt = ?", receipt));
 
   known_owed_.clear();
+  // The server took them in with it: before all that asks whether what it holds is stored.
+  std::vector<ChunkKey> carried;
+  COFFER_DO(for_each(connection_.query("SELECT key FROM carried"),
+                     [&](const Rows& row) { carried.emplace_back(row.integer(0)); }));
+  if (!carried.empty()) {
+    COFFER_DO(chunks_stored(carried));
+    COFFER_DO(connection_.run("DELETE FROM carried"));
+  }
   // What changed since is owed on, from the first change after the draft.
   COFFER_DO(
       connection_.run("DELETE FROM owed_name WHERE flight > 0 AND sent = coalesce((SELECT n.ino FROM name n WHERE "
@@ -108,6 +116,7 @@ Result<void> Store::commit_refused() {
              chunks_where(connection_.query("SELECT key, id, state, sealed_bytes, plain_bytes FROM chunk "
                                             "INDEXED BY chunk_dead WHERE refs = 0 AND state < 3")));
   for (const ChunkRow& chunk : dead) COFFER_DO(drop_if_unused(chunk.key));
+  COFFER_DO(connection_.run("DELETE FROM carried"));
   return connection_.run("DELETE FROM pending");
 }
 

@@ -122,11 +122,11 @@ Result<std::vector<ChunkRow>> Store::owed_chunks(std::size_t count_max, const st
   };
   COFFER_DO(
       collect(connection_.query("SELECT key, id, state, sealed_bytes, plain_bytes FROM chunk INDEXED BY chunk_by_age "
-                                "WHERE state = 1 AND wanted > 0 AND since < ? ORDER BY since",
+                                "WHERE state = 1 AND wanted > 0 AND flight = 0 AND since < ? ORDER BY since",
                                 now_ns() - kAgeBoostNs)));
   COFFER_DO(collect(
       connection_.query("SELECT key, id, state, sealed_bytes, plain_bytes FROM chunk INDEXED BY chunk_by_urgency "
-                        "WHERE state = 1 AND wanted > 0 ORDER BY priority, key")));
+                        "WHERE state = 1 AND wanted > 0 AND flight = 0 ORDER BY priority, key")));
   return owed;
 }
 

@@ -184,17 +184,44 @@ Result<bool> Store::let_go_for(InodeId inode) {
   return !held.empty();
 }
 
-Result<std::optional<Bytes>> Store::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal) {
+Result<std::optional<Bytes>> Store::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal,
+                                                 std::vector<CarriedChunk>* carried) {
   COFFER_TRY(const bool is_pending, connection_.any("SELECT 1 FROM pending"));
   if (is_pending) return Error{Fault::refused, 0, "a commit is pending"};
   known_owed_.clear();
+  // To the draft they are as good as stored; to all others they are not.
+  if (carried != nullptr) COFFER_DO(move_all(*carried, ChunkState::spooled, ChunkState::stored));
   Drafting drafting(*this);
   COFFER_DO(drafting.pick());
   COFFER_TRY(const Draft draft, drafting.write());
+  if (carried != nullptr) {
+    COFFER_DO(move_all(*carried, ChunkState::stored, ChunkState::spooled));
+    std::erase_if(*carried, [&](const CarriedChunk& chunk) {
+      return !std::binary_search(draft.added.begin(), draft.added.end(), chunk.row.id);
+    });
+    for (const CarriedChunk& chunk : *carried) {
+      COFFER_DO(connection_.run("INSERT INTO carried VALUES (?, ?)", chunk.row.key, ByteView(*chunk.sealed)));
+    }
+  }
   if (drafting.is_empty() && draft.released.empty()) return std::optional<Bytes>();
   COFFER_TRY(Bytes bytes, seal(draft));
   COFFER_DO(connection_.run("INSERT INTO pending VALUES (1, ?, ?)", draft.seq, ByteView(bytes)));
   return std::optional<Bytes>(std::move(bytes));
+}
+
+Result<void> Store::move_all(const std::vector<CarriedChunk>& chunks, ChunkState from, ChunkState to) {
+  for (const CarriedChunk& chunk : chunks) COFFER_DO(set_stored(chunk.row.key, from, to));
+  return {};
+}
+
+Result<std::vector<CarriedChunk>> Store::carried() {
+  std::vector<CarriedChunk> chunks;
+  COFFER_DO(for_each(connection_.query("SELECT c.key, c.id, c.state, c.sealed_bytes, c.plain_bytes, carried.bytes "
+                                       "FROM carried JOIN chunk c ON c.key = carried.key ORDER BY c.key"),
+                     [&](const Rows& row) {
+                       chunks.push_back({read::chunk_row(row), std::make_shared<const Bytes>(copy_of(row.blob(5)))});
+                     }));
+  return chunks;
 }
 
 Result<std::optional<Bytes>> Store::pending_commit() {

@@ -49,7 +49,7 @@ class Rebasing {
 
   Result<void> forget_what_was_owed() {
     return db_.execute(
-        "DELETE FROM main.pending; DELETE FROM main.owed_inode; DELETE FROM main.owed_range;"
+        "DELETE FROM main.pending; DELETE FROM main.carried; DELETE FROM main.owed_inode; DELETE FROM main.owed_range;"
         "DELETE FROM main.owed_name; UPDATE main.chunk SET flight = 0 WHERE flight > 0");
   }
 

@@ -168,10 +168,13 @@ UPDATE state SET id = randomblob(16);
 // The server's signature under the last commit that it answered: proof of what it took in.
 constexpr const char* kReceipt = "ALTER TABLE state ADD COLUMN receipt BLOB;";
 
+// Sealed bytes of chunks that the pending commit takes along to the server.
+constexpr const char* kCarried = "CREATE TABLE carried (key INTEGER PRIMARY KEY, bytes BLOB NOT NULL);";
+
 }  // namespace
 
 Result<void> migrate(db::Database& database) {
-  return database.migrate({kVersion1, kVersion2, kPins, kTouched, kTreeId, kReceipt});
+  return database.migrate({kVersion1, kVersion2, kPins, kTouched, kTreeId, kReceipt, kCarried});
 }
 
 }  // namespace coffer::meta

@@ -125,7 +125,9 @@ class Store {
   void hold(InodeId inode, bool held);
   /// Whether there was a hold to end.
   Result<bool> let_go_for(InodeId inode);
-  Result<std::optional<Bytes>> draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal);
+  Result<std::optional<Bytes>> draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal,
+                                            std::vector<CarriedChunk>* carried);
+  Result<std::vector<CarriedChunk>> carried();
   Result<std::optional<Bytes>> pending_commit();
   Result<void> commit_done(std::uint64_t seq, const object::CommitHash& hash, ByteView receipt = {});
   Result<Bytes> receipt();
@@ -206,6 +208,7 @@ class Store {
   Result<std::int64_t> count_uses(const Uses& uses, bool wanted);
   Result<void> drop_chunk(const ChunkRow& row);
   Result<void> set_stored(ChunkKey chunk, ChunkState from, ChunkState to);
+  Result<void> move_all(const std::vector<CarriedChunk>& chunks, ChunkState from, ChunkState to);
 
   // outbox.cpp
   /// The inode differs from its committed state from now on. One without a name owes nothing.

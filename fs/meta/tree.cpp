@@ -348,12 +348,16 @@ Result<void> Tree::let_go_for(InodeId inode) {
   return {};
 }
 
-Result<std::optional<Bytes>> Tree::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal) {
+Result<std::optional<Bytes>> Tree::draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal,
+                                                std::vector<CarriedChunk>* carried) {
   const std::uint64_t version = impl_->version.load();
   impl_->draft_sharing =
       version - impl_->drafted_at.exchange(version) <= kSmallCommitChanges ? Sharing::shared : Sharing::alone;
   return impl_->write(
-      impl_->draft_sharing, [&](Store& store) { return store.draft_commit(seal); }, [](Store&) {});
+      impl_->draft_sharing, [&](Store& store) { return store.draft_commit(seal, carried); }, [](Store&) {});
+}
+Result<std::vector<CarriedChunk>> Tree::carried() {
+  return impl_->with_store([](Store& store) { return store.carried(); });
 }
 Result<std::optional<Bytes>> Tree::pending_commit() {
   return impl_->with_store([](Store& store) { return store.pending_commit(); });

@@ -39,6 +39,7 @@ class Tree {
   using Content = meta::Content;
   using PieceAt = meta::PieceAt;
   using Totals = meta::Totals;
+  using CarriedChunk = meta::CarriedChunk;
   using Draft = meta::Draft;
   using Head = meta::Head;
   using Changed = meta::Changed;
@@ -168,7 +169,13 @@ class Tree {
   /// Picks what is ready and calls `seal` with it inside the transaction (it must not call the Tree); the commit's
   /// bytes that it returns are kept as the pending commit. nullopt if nothing is ready. One pending commit at a time:
   /// with one pending, Fault::refused.
-  Result<std::optional<Bytes>> draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal);
+  ///
+  /// Of `carried`, spooled chunks that the commit will take along, what it does not name is taken out. The others stay
+  /// spooled and are owed no more by themselves; their bytes are kept with the commit, and are as safe as it is.
+  Result<std::optional<Bytes>> draft_commit(const std::function<Result<Bytes>(const Draft&)>& seal,
+                                            std::vector<CarriedChunk>* carried = nullptr);
+  /// What the pending commit takes along.
+  Result<std::vector<CarriedChunk>> carried();
   /// Survives restarts: send it again, the same bytes.
   Result<std::optional<Bytes>> pending_commit();
   /// The pending commit is in the log: what it holds is no longer owed unless it was changed since. Fault::refused if

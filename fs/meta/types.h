@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -105,6 +106,12 @@ struct Draft {
   std::vector<object::ChunkId> added{};     ///< Ascending, without repetition.
   std::vector<object::ChunkId> released{};  ///< Ascending, without repetition.
   Bytes payload{};                          ///< A TreeOps message (tree_ops.proto, TREE.md), in plain.
+};
+
+/// A chunk that goes to the server together with the commit that is the first to name it.
+struct CarriedChunk {
+  ChunkRow row;
+  std::shared_ptr<const Bytes> sealed;
 };
 
 /// The last commit that this tree knows to be in the log; seq 0 and zeros at the beginning.

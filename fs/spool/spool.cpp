@@ -100,7 +100,7 @@ struct Spool::State {
   std::vector<Leaving> choose_leaving(std::uint64_t used_max) REQUIRES(mutex);
   bool begin_removal(const Leaving& leaving) EXCLUDES(mutex);
   Result<void> remove(const std::vector<Leaving>& leaving) EXCLUDES(mutex);
-  Result<void> make_safe() EXCLUDES(mutex);
+  Result<void> make_safe(std::span<const object::ChunkId> kept_elsewhere = {}) EXCLUDES(mutex);
   Result<void> settle() EXCLUDES(mutex);
   Result<void> remove_settled(const std::vector<Leaving>& leaving) EXCLUDES(mutex);
   void tell_if_failed(const Result<void>& result) const EXCLUDES(mutex) {
@@ -208,13 +208,17 @@ Result<void> Spool::State::remove(const std::vector<Leaving>& leaving) {
 }
 
 /// Chunks before the tree that names them; but what the server has need not be here.
-Result<void> Spool::State::make_safe() {
+Result<void> Spool::State::make_safe(std::span<const object::ChunkId> kept_elsewhere) {
   std::unordered_map<object::ChunkId, std::uint64_t> appended;
+  bool must_sync = false;
   {
     const MutexLock lock(mutex);
     appended = unsynced;  // They stay there: who comes meanwhile waits for the same sync.
+    must_sync = std::ranges::any_of(appended, [&](const auto& one) {
+      return std::ranges::find(kept_elsewhere, one.first) == kept_elsewhere.end();
+    });
   }
-  if (!appended.empty()) {
+  if (must_sync) {
     const Result<void> synced = packs->sync();
     tell_if_failed(synced);
     COFFER_DO(synced);
@@ -468,7 +472,9 @@ Result<void> Spool::clear() {
   return state_->packs->sync();  // The disk space comes back with it.
 }
 
-Result<void> Spool::settle() { return state_->make_safe(); }
+Result<void> Spool::settle(std::span<const object::ChunkId> kept_elsewhere) {
+  return state_->make_safe(kept_elsewhere);
+}
 
 std::uint64_t Spool::used_bytes() const {
   const MutexLock lock(state_->mutex);

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <stop_token>
 #include <string>
 
@@ -100,7 +101,8 @@ class Spool {
   Result<void> clear();
   /// Returns when all that was put and not released, and then all that the tree was told before, is safe whenever the
   /// power goes.
-  Result<void> settle();
+  /// `kept_elsewhere`: chunks whose bytes the tree has itself. For them alone nothing is synced here.
+  Result<void> settle(std::span<const object::ChunkId> kept_elsewhere = {});
 
   std::uint64_t used_bytes() const;  ///< Owed and cached.
   std::uint64_t owed_bytes() const;

@@ -87,6 +87,7 @@ void ChunkLoop::run() {
 
 void ChunkLoop::tell_whether_idle() {
   const bool was_all_sent = state_->is_all_sent();
+  state_->chunks_troubled = !troubled_.empty();
   state_->chunks_idle = in_flight_.empty() && picked_.empty() && state_->outcomes.empty();
   if (state_->is_all_sent() && !was_all_sent) state_->commit_work.notify_one();
 }

@@ -22,6 +22,8 @@ constexpr auto kCommitInterval = 1s;
 // look. The first look is due when all are stored, or after this time.
 constexpr auto kChunksInterval = 10ms;
 constexpr auto kPause = 5s;
+/// Chunks that a commit takes along; each is a write of its own at the server.
+constexpr std::size_t kCarriedMax = 4;
 
 }  // namespace
 
@@ -29,13 +31,14 @@ void CommitLoop::run() {
   auto last = steady_clock::now() - kCommitInterval;
   for (;;) {
     std::uint64_t epoch = 0;
+    bool carries = false;
     {
       const MutexLock lock(state_->mutex);
       for (;;) {
         if (state_->stopping) return;
         const bool is_wanted = state_->commit_wanted || state_->may_have_more;
         const bool may_commit = is_wanted && state_->epoch && parts_.remote.online();
-        const bool is_ready = state_->commit_wanted && state_->is_all_sent();
+        const bool is_ready = state_->commit_wanted && (state_->carry_wanted || state_->is_all_sent());
         const auto next_at = state_->waiters == 0 ? last + kCommitInterval
                              : is_ready           ? last
                                                   : std::max(last, state_->waited_since) + kChunksInterval;
@@ -49,9 +52,10 @@ void CommitLoop::run() {
       epoch = *state_->epoch;
       state_->commit_wanted = false;  // Before the tree is asked: what becomes ready meanwhile asks again.
       state_->may_have_more = false;
+      carries = std::exchange(state_->carry_wanted, false);
     }
     last = steady_clock::now();
-    Result<std::optional<Bytes>> commit = next(epoch);
+    Result<std::optional<Next>> commit = next(epoch, carries);
     if (!commit) {
       log::error("commit_not_drafted", {{"why", commit.error().what}});
       const char* const what = commit.error().fault == Fault::local_io ? "disk" : "commit";
@@ -60,7 +64,7 @@ void CommitLoop::run() {
       continue;
     }
     state_->clear_problem("disk");
-    if (commit->has_value()) append(**std::move(commit), epoch);
+    if (commit->has_value()) append(**commit, epoch);
     end_quota_problem();
     const MutexLock lock(state_->mutex);
     ++state_->commits_done;
@@ -69,24 +73,36 @@ void CommitLoop::run() {
 }
 
 // The commit to append now. After a power cut the tree must still know it for its own: else the log would seem to hold
-// another client's commit. Its chunks are stored, but the tree also names others that are here alone: they go first.
-Result<std::optional<Bytes>> CommitLoop::next(std::uint64_t epoch) {
-  COFFER_TRY(std::optional<Bytes> commit, pending_or_new(epoch));
-  if (commit) COFFER_DO(parts_.spool.settle());
+// another client's commit. Its chunks are stored, or their bytes lie beside it, but the tree also names others that are
+// here alone: they go first.
+Result<std::optional<CommitLoop::Next>> CommitLoop::next(std::uint64_t epoch, bool carries) {
+  COFFER_TRY(std::optional<Next> commit, pending_or_new(epoch, carries));
+  if (!commit) return commit;
+  std::vector<object::ChunkId> carried;
+  for (const meta::CarriedChunk& chunk : commit->carried) carried.push_back(chunk.row.id);
+  COFFER_DO(parts_.spool.settle(carried));
   return commit;
 }
 
 // The one that a former try left, or a new one of what is ready.
-Result<std::optional<Bytes>> CommitLoop::pending_or_new(std::uint64_t epoch) {
+Result<std::optional<CommitLoop::Next>> CommitLoop::pending_or_new(std::uint64_t epoch, bool carries) {
   COFFER_TRY(std::optional<Bytes> pending, parts_.tree.pending_commit());
   if (pending) {
     COFFER_TRY(const object::Commit commit, object::decode_commit(*pending));
-    if (commit.epoch == epoch) return pending;
+    if (commit.epoch == epoch) {
+      COFFER_TRY(std::vector<meta::CarriedChunk> carried, parts_.tree.carried());
+      return std::optional(Next{*std::move(pending), std::move(carried)});
+    }
     // It was made under an earlier lease and is not in the log, which was read up to its head before this lease was
     // set: the server can never take it.
     COFFER_DO(parts_.tree.commit_refused());
   }
-  return parts_.tree.draft_commit([&](const meta::Draft& draft) -> Result<Bytes> {
+  release_what_went_along();
+  Next next;
+  if (carries) {
+    COFFER_TRY(next.carried, little_that_is_owed());
+  }
+  const auto seal = [&](const meta::Draft& draft) -> Result<Bytes> {
     object::Commit commit;
     commit.vault = parts_.vault;
     commit.seq = draft.seq;
@@ -96,17 +112,62 @@ Result<std::optional<Bytes>> CommitLoop::pending_or_new(std::uint64_t epoch) {
     commit.released = draft.released;
     commit.payload = parts_.sealer.seal_payload(draft.payload, commit);  // Last: it binds all that is set above.
     return object::encode(commit);
-  });
+  };
+  COFFER_TRY(std::optional<Bytes> drafted,
+             parts_.tree.draft_commit(seal, next.carried.empty() ? nullptr : &next.carried));
+  if (!drafted) return std::optional<Next>();
+  next.bytes = *std::move(drafted);
+  return std::optional(std::move(next));
 }
 
-void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
-  const object::CommitHash hash = object::hash_of(bytes);
-  const std::size_t commit_bytes = bytes.size();
-  const Result<object::Commit> commit = object::decode_commit(bytes);
+// All chunks that are owed, or none where that is more than a commit can take along.
+Result<std::vector<meta::CarriedChunk>> CommitLoop::little_that_is_owed() {
+  std::vector<meta::CarriedChunk> little;
+  COFFER_TRY(const std::vector<ChunkRow> owed,
+             parts_.tree.owed_chunks(kCarriedMax + 1, [](ChunkKey) { return false; }));
+  std::size_t bytes = 0;
+  for (const ChunkRow& chunk : owed) bytes += chunk.sealed_bytes;
+  if (owed.size() > kCarriedMax || bytes > parts_.remote.carried_bytes_max()) return little;
+  for (const ChunkRow& chunk : owed) {
+    Result<std::shared_ptr<const Bytes>> sealed = parts_.spool.get(chunk.id);
+    if (sealed) little.push_back({chunk, *std::move(sealed)});  // Else the chunk loop finds out why not.
+  }
+  return little;
+}
+
+// A server that takes no chunks with a commit (any more) gets them first.
+Result<object::Receipt> CommitLoop::send(const Next& next) {
+  const auto deadline = steady_clock::now() + limits::kRequestDeadline;
+  const bool is_carrying = parts_.remote.carried_bytes_max() > 0;
+  std::vector<std::shared_ptr<const Bytes>> along;
+  for (const meta::CarriedChunk& chunk : next.carried) {
+    if (is_carrying) {
+      along.push_back(chunk.sealed);
+      continue;
+    }
+    COFFER_TRY([[maybe_unused]] const rpc::PutChunkDone stored, rpc::wait<rpc::PutChunkDone>([&](auto done) {
+                 parts_.remote.put_chunk(chunk.row.id, chunk.sealed, 0, deadline, std::move(done));
+               }));
+  }
+  return rpc::wait<object::Receipt>(
+      [&](auto done) { parts_.remote.append_commit(next.bytes, std::move(along), deadline, std::move(done)); });
+}
+
+// With no commit pending, what the last one took along is stored or owed by itself, whoever has found it in the log.
+void CommitLoop::release_what_went_along() {
+  for (const ChunkRow& chunk : std::exchange(went_along_, {})) {
+    const Result<ChunkRow> row = parts_.tree.chunk(chunk.key);
+    if (row && row->state >= ChunkState::stored) parts_.spool.release(chunk.id);
+  }
+}
+
+void CommitLoop::append(const Next& next, std::uint64_t epoch) {
+  const object::CommitHash hash = object::hash_of(next.bytes);
+  const std::size_t commit_bytes = next.bytes.size();
+  const Result<object::Commit> commit = object::decode_commit(next.bytes);
   const std::size_t added_count = commit ? commit->added.size() : 0;
-  Result<object::Receipt> receipt = rpc::wait<object::Receipt>([&](auto done) {
-    parts_.remote.append_commit(std::move(bytes), steady_clock::now() + limits::kRequestDeadline, std::move(done));
-  });
+  for (const meta::CarriedChunk& chunk : next.carried) went_along_.push_back(chunk.row);
+  Result<object::Receipt> receipt = send(next);
   if (receipt && (receipt->hash != hash || receipt->vault != parts_.vault)) {
     receipt = Error{Fault::protocol, 0, "the server's receipt is for another commit"};
   }
@@ -122,6 +183,7 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
       pause(kPause);
       return;
     }
+    release_what_went_along();
     log::debug("committed", {{"seq", receipt->seq}, {"bytes", commit_bytes}});
     const MutexLock lock(state_->mutex);
     state_->problems.erase("commit");
@@ -130,6 +192,8 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
     ++state_->progress.commits;
     state_->progress.log_bytes += object::counted_commit_bytes(commit_bytes, added_count);
     state_->progress.chunks_added += added_count;
+    state_->progress.chunks_sent += next.carried.size();
+    for (const meta::CarriedChunk& chunk : next.carried) state_->progress.bytes_sent += chunk.row.sealed_bytes;
     state_->may_have_more = true;  // Whoever waits and finds that it was not all asks at once.
     return;
   }
@@ -138,6 +202,13 @@ void CommitLoop::append(Bytes bytes, std::uint64_t epoch) {
   if (error.fault == Fault::offline) {
     const MutexLock lock(state_->mutex);
     state_->commit_wanted = true;  // The same bytes, as soon as the link is back.
+    return;
+  }
+  if (error.fault == Fault::refused && (error.code == EDQUOT || error.code == ENOSPC) && !next.carried.empty()) {
+    // It is not in the log, and others may fit where this does not: the chunks go by themselves, and whoever waits for
+    // them hears of it.
+    if (const Result<void> undone = parts_.tree.commit_refused(); !undone)
+      state_->set_problem("commit", undone.error());
     return;
   }
   log::error("commit_refused", {{"why", error.what}, {"fault", fault_name(error.fault)}});

@@ -20,15 +20,24 @@ class CommitLoop {
   void run();
 
  private:
-  Result<std::optional<Bytes>> next(std::uint64_t epoch);
-  Result<std::optional<Bytes>> pending_or_new(std::uint64_t epoch);
-  void append(Bytes commit, std::uint64_t epoch);
+  struct Next {
+    Bytes bytes;
+    std::vector<meta::CarriedChunk> carried;
+  };
+
+  Result<std::optional<Next>> next(std::uint64_t epoch, bool carries);
+  Result<std::optional<Next>> pending_or_new(std::uint64_t epoch, bool carries);
+  Result<std::vector<meta::CarriedChunk>> little_that_is_owed();
+  Result<object::Receipt> send(const Next& next);
+  void release_what_went_along();
+  void append(const Next& next, std::uint64_t epoch);
   void refused(const Error& error, std::uint64_t epoch);
   Result<void> send_lost_chunks_again();
   void end_quota_problem();
   void pause(std::chrono::milliseconds time);
 
   Parts parts_;
+  std::vector<ChunkRow> went_along_;  ///< Still owed, as the spool knows it.
   std::shared_ptr<Uploader::State> state_;
   std::function<void(const Error&)> lease_doubted_;
 };

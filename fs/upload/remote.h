@@ -24,7 +24,11 @@ class Remote {
   /// From `offset` on, which have() told.
   virtual void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t offset,
                          rpc::Deadline deadline, rpc::Done<rpc::PutChunkDone> done) = 0;
-  virtual void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) = 0;
+  /// How many bytes of chunks that its commit is the first to name append_commit() may take along.
+  virtual std::size_t carried_bytes_max() const { return 0; }
+  /// `carried` are stored first, or the commit is refused.
+  virtual void append_commit(Bytes commit, std::vector<std::shared_ptr<const Bytes>> carried, rpc::Deadline deadline,
+                             rpc::Done<object::Receipt> done) = 0;
   /// The key with which receipts have been checked when append_commit() hands them on; none: they have not.
   virtual std::optional<crypto::PublicKey> checks_receipts_with() const { return std::nullopt; }
 };
@@ -44,8 +48,10 @@ class RpcRemote : public Remote {
                  rpc::Deadline deadline, rpc::Done<rpc::PutChunkDone> done) override {
     client_.put_chunk(id, std::move(sealed), offset, deadline, std::move(done));
   }
-  void append_commit(Bytes commit, rpc::Deadline deadline, rpc::Done<object::Receipt> done) override {
-    client_.append_commit(std::move(commit), deadline, std::move(done));
+  std::size_t carried_bytes_max() const override { return client_.carried_bytes_max(); }
+  void append_commit(Bytes commit, std::vector<std::shared_ptr<const Bytes>> carried, rpc::Deadline deadline,
+                     rpc::Done<object::Receipt> done) override {
+    client_.append_commit(std::move(commit), carried, deadline, std::move(done));
   }
   std::optional<crypto::PublicKey> checks_receipts_with() const override {
     const std::optional<rpc::ServerFacts> facts = client_.facts();

@@ -35,11 +35,14 @@ class Uploader::State {
   bool chunks_wanted GUARDED_BY(mutex) = true;  ///< The tree may owe chunks that are not known here yet.
   /// The same of chunks that nobody waits for: they may be replaced or removed before they are sent.
   std::optional<std::chrono::steady_clock::time_point> chunks_due GUARDED_BY(mutex);
-  bool commit_wanted GUARDED_BY(mutex) = true;   ///< The tree may have changes that are ready.
-  bool may_have_more GUARDED_BY(mutex) = false;  ///< A commit was appended, and one is bounded.
-  bool reordered GUARDED_BY(mutex) = false;      ///< Priorities were raised: what was picked may be the wrong ones.
-  bool chunks_idle GUARDED_BY(mutex) = false;    ///< The chunk loop has nothing to do, nor the server to answer.
-  bool link_came GUARDED_BY(mutex) = true;       ///< A connection after a time without: ask what is stored.
+  bool commit_wanted GUARDED_BY(mutex) = true;  ///< The tree may have changes that are ready.
+  /// Somebody waits, perhaps for so little that the next commit can take it along: no chunk is waited for.
+  bool carry_wanted GUARDED_BY(mutex) = false;
+  bool chunks_troubled GUARDED_BY(mutex) = false;  ///< The server refused some: that is the chunk loop's to end.
+  bool may_have_more GUARDED_BY(mutex) = false;    ///< A commit was appended, and one is bounded.
+  bool reordered GUARDED_BY(mutex) = false;        ///< Priorities were raised: what was picked may be the wrong ones.
+  bool chunks_idle GUARDED_BY(mutex) = false;      ///< The chunk loop has nothing to do, nor the server to answer.
+  bool link_came GUARDED_BY(mutex) = true;         ///< A connection after a time without: ask what is stored.
   unsigned waiters GUARDED_BY(mutex) = 0;
   std::chrono::steady_clock::time_point waited_since GUARDED_BY(mutex);  ///< The last waiter came.
   std::uint64_t commits_done GUARDED_BY(mutex) = 0;
@@ -60,6 +63,7 @@ class Uploader::State {
   }
   /// What is not ready now waits for no chunk that will be stored soon.
   bool is_all_sent() const REQUIRES(mutex) { return chunks_idle && !chunks_wanted && !reordered; }
+  bool may_carry() const REQUIRES(mutex) { return is_all_sent() && !chunks_troubled; }
   /// Something changed for all: the link, the lease, who waits, the end.
   void notify_all() REQUIRES(mutex) {
     chunk_work.notify_one();

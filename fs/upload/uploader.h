@@ -113,9 +113,12 @@ class Uploader {
  private:
   class Threads;
 
-  Result<void> wait_until(const std::function<Result<bool>()>& holds, Deadline deadline, std::stop_token stop);
-  Result<void> wait_for_commits(const std::function<Result<bool>()>& holds, Deadline deadline,
-                                const std::stop_token& stop);
+  Result<void> wait_until(const std::function<Result<void>()>& raise, const std::function<Result<bool>()>& holds,
+                          Deadline deadline, std::stop_token stop);
+  Result<void> wait_for_commits(const std::function<Result<void>()>& raise, const std::function<Result<bool>()>& holds,
+                                Deadline deadline, const std::stop_token& stop);
+  bool ask_for_commit();
+  void ask_for_chunks();
 
   std::shared_ptr<State> state_;  // Shared with the answers that are still to come.
   std::unique_ptr<Threads> threads_;

@@ -31,6 +31,7 @@ struct ServerFacts {
   std::vector<VaultState> vaults;
   crypto::PublicKey receipt_key{};
   std::uint32_t chunk_bytes_max = 0;
+  std::uint32_t carried_bytes_max = 0;  ///< Of chunks that an append_commit may bring along.
 };
 
 struct HaveState {

@@ -140,12 +140,20 @@ void Client::verify_chunks(std::vector<object::ChunkId> ids, Deadline deadline, 
   core_->submit(verify_call(ids, deadline, std::move(done)));
 }
 
-void Client::append_commit(Bytes commit, Deadline deadline, Done<object::Receipt> done) {
+std::size_t Client::carried_bytes_max() const { return core_->carried_bytes_max(); }
+
+void Client::append_commit(Bytes commit, std::span<const std::shared_ptr<const Bytes>> carried, Deadline deadline,
+                           Done<object::Receipt> done) {
   const auto hash = object::hash_of(commit);
   const auto decode = [this, hash](const Answer& answer) -> Result<object::Receipt> {
     return decode_receipt(answer, core_->facts()->receipt_key, core_->options().vault, hash);
   };
-  Call call = call_of(Type::append_commit, wire::AppendCommit(), deadline, std::move(done), decode);
+  wire::AppendCommit message;
+  for (const auto& chunk : carried) {
+    message.add_carried_bytes(static_cast<std::uint32_t>(chunk->size()));
+    append(commit, *chunk);
+  }
+  Call call = call_of(Type::append_commit, message, deadline, std::move(done), decode);
   call.body = std::make_shared<const Bytes>(std::move(commit));
   core_->submit(std::move(call));
 }

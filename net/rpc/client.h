@@ -10,6 +10,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -102,8 +103,15 @@ class Client {
   /// answer(ENOENT) where the server has none.
   void get_chunk(const object::ChunkId& id, Deadline deadline, Done<Bytes> done);
   void verify_chunks(std::vector<object::ChunkId> ids, Deadline deadline, Done<std::vector<VerifyState>> done);
-  /// The receipt's signature, vault and hash are checked: Fault::corrupt where they do not hold.
-  void append_commit(Bytes commit, Deadline deadline, Done<object::Receipt> done);
+  /// The receipt's signature, vault and hash are checked: Fault::corrupt where they do not hold. `carried`: chunks that
+  /// the commit adds and the server need not have yet, at most carried_bytes_max() and wire::kCarriedCountMax of them.
+  void append_commit(Bytes commit, std::span<const std::shared_ptr<const Bytes>> carried, Deadline deadline,
+                     Done<object::Receipt> done);
+  void append_commit(Bytes commit, Deadline deadline, Done<object::Receipt> done) {
+    append_commit(std::move(commit), {}, deadline, std::move(done));
+  }
+  /// As the server said it last; 0 before that, and where it takes none.
+  std::size_t carried_bytes_max() const;
   /// Commits from `from_seq` on, at least one where there is one, about `bytes_max` bytes of them. Where there is none
   /// the server waits up to `wait`; leave room for it in the deadline.
   void get_commits(std::uint64_t from_seq, std::uint64_t bytes_max, std::chrono::milliseconds wait, Deadline deadline,

@@ -70,11 +70,13 @@ awaitable<void> ClientConnection::run() {
 
 /// Both end the pause; the second one only while somebody waits.
 awaitable<void> ClientConnection::pause(Event::Time until, Event::Time until_if_waited_for) {
+  core_.pauses(true);
   while (!core_.is_stopping() && !dials_again_) {
     const auto end = core_.is_waited_for() ? until_if_waited_for : until;
-    if (steady_clock::now() >= end) co_return;
+    if (steady_clock::now() >= end) break;
     co_await wake_.wait(end);
   }
+  core_.pauses(false);
 }
 
 awaitable<Error> ClientConnection::attempt() {

@@ -321,6 +321,7 @@ void ClientCore::count(std::uint64_t sent, std::uint64_t received) {
 void ClientCore::control_is_online(ServerFacts facts) {
   {
     const MutexLock lock(mutex_);
+    carried_bytes_max_ = facts.carried_bytes_max;
     facts_ = std::move(facts);
   }
   set_link(Link::online, "");
@@ -353,7 +354,7 @@ void ClientCore::reload_identity() {
 void ClientCore::somebody_waits(bool begins) {
   if (!begins) {
     --waiting_;
-  } else if (waiting_++ == 0) {
+  } else if (waiting_++ == 0 && pauses_ > 0) {
     asio::post(io_, [this] {
       for (const auto& connection : connections_) connection->look_again();
     });

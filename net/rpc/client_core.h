@@ -34,6 +34,7 @@ class ClientCore {
   Link link() const;
   std::string why() const;
   std::optional<ServerFacts> facts() const;
+  std::size_t carried_bytes_max() const { return carried_bytes_max_; }
   Result<void> wait_online(Deadline deadline);
   std::uint64_t bytes_sent() const { return bytes_sent_; }
   std::uint64_t bytes_received() const { return bytes_received_; }
@@ -46,6 +47,8 @@ class ClientCore {
   os::Random& random() { return random_; }
   bool is_stopping() const { return is_stopping_; }
   bool is_waited_for() const { return waiting_ > 0; }
+  /// A connection pauses before it dials again, or no longer: whom somebody_waits() tells.
+  void pauses(bool begins) { begins ? ++pauses_ : --pauses_; }
   std::uint64_t next_number() { return ++last_number_; }
   void count(std::uint64_t sent, std::uint64_t received);
   void control_is_online(ServerFacts facts);
@@ -82,6 +85,7 @@ class ClientCore {
   std::atomic<std::uint64_t> chunk_bytes_sent_ = 0;
   std::atomic<std::uint64_t> chunk_bytes_sent_again_ = 0;
   std::atomic<unsigned> waiting_ = 0;  ///< Who waits for the server.
+  std::atomic<unsigned> pauses_ = 0;   ///< Connections.
 
   // Of the network thread.
   boost::asio::io_context io_{1};
@@ -104,6 +108,7 @@ class ClientCore {
   Link link_ GUARDED_BY(mutex_) = Link::connecting;
   std::string why_ GUARDED_BY(mutex_) = "not connected yet";
   std::optional<ServerFacts> facts_ GUARDED_BY(mutex_);
+  std::atomic<std::size_t> carried_bytes_max_ = 0;  ///< Of these facts.
 
   std::thread thread_;
 };

@@ -48,6 +48,7 @@ Result<ServerFacts> decode(const wire::HelloDone& message) {
   if (key.size() != facts.receipt_key.size()) return broken("receipt key of a wrong length");
   std::ranges::copy(key, facts.receipt_key.begin());
   facts.chunk_bytes_max = message.chunk_bytes_max();
+  facts.carried_bytes_max = std::min<std::uint32_t>(message.carried_bytes_max(), wire::kCarriedBytesMax);
   return facts;
 }
 

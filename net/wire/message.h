@@ -17,6 +17,9 @@ namespace coffer::wire {
 /// Chunks that one answer to a ping asks for: 64 MiB, more than a client sends before its next ping.
 inline constexpr std::size_t kWantedInPingMax = 64;
 inline constexpr std::size_t kNameBytesMax = 64;
+/// Chunks that one append_commit brings along: what is small enough to go with the small requests.
+inline constexpr std::size_t kCarriedCountMax = 16;
+inline constexpr std::size_t kCarriedBytesMax = 48u << 10;
 
 /// False if `header` is not such a message. Protobuf's own complaints do not reach the log: a stranger could fill it.
 bool parse_into(google::protobuf::MessageLite& message, ByteView header);

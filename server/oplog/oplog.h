@@ -57,7 +57,8 @@ struct KeySlot {
   std::optional<std::int64_t> removed_ns;  ///< Since 1970.
 };
 
-/// Says whether a chunk is on stable storage.
+/// Says whether a chunk is on stable storage; may see to it that it is. It is the last that is asked before a commit is
+/// appended, and must not call the log.
 using IsStored = std::function<Result<bool>(const object::ChunkId&)>;
 
 /// Thread-safe; every call that changes something is one transaction, on stable storage when it returns, and may

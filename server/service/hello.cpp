@@ -58,6 +58,7 @@ Answer hello(Call call) {
   done.set_client_name(welcome.access.client.name);
   done.set_receipt_key(as_string(service.parts().receipt_key.public_key()));
   done.set_chunk_bytes_max(static_cast<std::uint32_t>(limits::kChunkSealedBytesMax));
+  done.set_carried_bytes_max(wire::kCarriedBytesMax);
   done.set_window_requests(service.options().window_requests);
   done.set_window_bytes(service.options().window_bytes);
   done.set_server_time_ns(static_cast<std::uint64_t>(service.parts().clock.now().time_since_epoch().count()));

@@ -79,7 +79,8 @@ boost::asio::awaitable<Result<void>> wait_for_room(Call& call, OpenVault& vault)
   }
 }
 
-/// Whether the vault's quota allows for the chunk. One that is stored already takes nothing.
+}  // namespace
+
 Result<void> check_quota(OpenVault& vault, std::uint64_t quota_bytes, const object::ChunkId& id, std::uint64_t bytes) {
   if (quota_bytes == 0) return {};
   COFFER_TRY(const std::uint64_t log_bytes, vault.log->log_bytes());
@@ -89,7 +90,14 @@ Result<void> check_quota(OpenVault& vault, std::uint64_t quota_bytes, const obje
   return Error{Fault::full, EDQUOT, "the vault's quota is used up"};
 }
 
-}  // namespace
+void store_chunk(const std::shared_ptr<OpenVault>& vault, const object::ChunkId& id,
+                 std::shared_ptr<const Bytes> sealed, store::ChunkStore::Done done) {
+  vault->chunks->put(id, std::move(sealed), [vault, id, done = std::move(done)](Result<store::PutDone> outcome) {
+    vault->room.happened();
+    if (outcome && vault->health.came(id)) log::info("chunk healed", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
+    done(std::move(outcome));
+  });
+}
 
 std::shared_ptr<rpc::Body> body_of_put_chunk(const Call& call, std::size_t body_bytes) {
   std::shared_ptr<store::IncomingChunk> chunk;
@@ -119,12 +127,7 @@ Answer put_chunk(Call call) {
                                                      body](const Done<store::PutDone>& done) {
     if (auto allowed = check_quota(*vault, quota_bytes, id, body->size()); !allowed)
       return done(std::move(allowed).error());
-    vault->chunks->put(id, body, [vault, id, done](Result<store::PutDone> outcome) {
-      vault->room.happened();
-      if (outcome && vault->health.came(id))
-        log::info("chunk healed", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
-      done(std::move(outcome));
-    });
+    store_chunk(vault, id, body, done);
   };
   COFFER_CO_TRY(const store::PutDone stored, co_await off_io(call.disk(), std::move(start)));
   chunk->discard();

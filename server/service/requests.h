@@ -53,6 +53,12 @@ enum class Use { read, write };
 /// read.
 Result<std::shared_ptr<OpenVault>> vault_for(const Call& call, Use use);
 
+/// Whether the vault's quota allows for the chunk. One that is stored already takes nothing. May wait for the disk.
+Result<void> check_quota(OpenVault& vault, std::uint64_t quota_bytes, const object::ChunkId& id, std::uint64_t bytes);
+/// ChunkStore::put(), and tells those who wait for room or for this chunk.
+void store_chunk(const std::shared_ptr<OpenVault>& vault, const object::ChunkId& id,
+                 std::shared_ptr<const Bytes> sealed, store::ChunkStore::Done done);
+
 /// The answer to `call` with this message for its header.
 rpc::Reply reply_to(const Call& call, const google::protobuf::MessageLite& message, Bytes body = {});
 

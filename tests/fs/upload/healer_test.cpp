@@ -24,7 +24,8 @@ class Receiver : public Remote {
   bool online() const override { return true; }
   void somebody_waits(bool) override {}
   void have(std::vector<object::ChunkId>, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>>) override {}
-  void append_commit(Bytes, rpc::Deadline, rpc::Done<object::Receipt>) override {}
+  void append_commit(Bytes, std::vector<std::shared_ptr<const Bytes>>, rpc::Deadline,
+                     rpc::Done<object::Receipt>) override {}
   void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes>, std::uint64_t, rpc::Deadline,
                  rpc::Done<rpc::PutChunkDone> done) override {
     {

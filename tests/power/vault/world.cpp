@@ -1,6 +1,8 @@
 #include "tests/power/vault/world.h"
 
 #include <cerrno>
+#include <map>
+#include <utility>
 
 #include "common/crypto/hash.h"
 #include "common/os/clock.h"
@@ -49,11 +51,23 @@ void World::Server::put_chunk(const object::ChunkId& id, std::shared_ptr<const B
   });
 }
 
-void World::Server::append_commit(Bytes commit, rpc::Deadline, rpc::Done<object::Receipt> done) {
-  const auto is_stored = [this](const object::ChunkId& id) -> Result<bool> {
+void World::Server::append_commit(Bytes commit, std::vector<std::shared_ptr<const Bytes>> carried, rpc::Deadline,
+                                  rpc::Done<object::Receipt> done) {
+  // As server/service does it.
+  std::map<object::ChunkId, std::shared_ptr<const Bytes>> chunks;
+  for (auto& chunk : carried) {
+    const object::ChunkId id(crypto::sha256(*chunk));
+    chunks.emplace(id, std::move(chunk));
+  }
+  const auto is_stored = [&](const object::ChunkId& id) -> Result<bool> {
     COFFER_TRY(const store::Held held, chunks_->find(id));
-    return held.stored;
+    const auto found = chunks.find(id);
+    if (held.stored || found == chunks.end()) return held.stored;
+    COFFER_TRY([[maybe_unused]] const store::PutDone put,
+               rpc::wait<store::PutDone>([&](auto put_done) { chunks_->put(id, found->second, std::move(put_done)); }));
+    return true;
   };
+  carried_count += carried.size();
   const Result<Bytes> receipt = log_->append(commit, kClient, is_stored);
   if (!receipt) return done(Error(receipt.error()));
   done(object::decode_receipt(*receipt));
@@ -182,7 +196,9 @@ Result<InodeId> World::Client::create(const std::string& name) {
 /// As write(2) and close(2).
 Result<void> World::Client::write(InodeId inode, std::uint64_t at, ByteView bytes) {
   COFFER_DO(committer->write(inode, FileOffset(at), bytes));
-  COFFER_DO(committer->flush(inode));
+  // As close(2) does it, and as fsync(2).
+  if (++writes_ % 2 == 0) written_.insert(inode);
+  COFFER_DO(committer->flush(inode, writes_ % 2 == 0 ? commit::Last::sealed : commit::Last::batched));
   return {};
 }
 
@@ -201,6 +217,13 @@ Result<void> World::Client::unlink(const std::string& name) { return tree->unlin
 
 Result<void> World::Client::wait_committed() {
   Result<void> done;
+  // First the files that are small enough to go along with their commit, then the barrier for all else.
+  for (const InodeId inode : std::exchange(written_, {})) {
+    for (int i = 0; i < kWaits && !disk_.power_was_cut() && server_.online(); ++i) {
+      done = uploader->wait_committed(inode, steady_clock::now() + kWait, {});
+      if (done || done.error().fault == Fault::answer) break;
+    }
+  }
   for (int i = 0; i < kWaits && !disk_.power_was_cut() && server_.online(); ++i) {
     done = uploader->wait_all_committed(steady_clock::now() + kWait, {});
     if (done) return done;

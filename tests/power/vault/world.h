@@ -11,6 +11,7 @@
 #include <future>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -76,11 +77,15 @@ class World::Server : public upload::Remote, public fetch::ChunkSource {
   void have(std::vector<object::ChunkId> ids, rpc::Deadline, rpc::Done<std::vector<rpc::HaveState>> done) override;
   void put_chunk(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, std::uint64_t, rpc::Deadline,
                  rpc::Done<rpc::PutChunkDone> done) override;
-  void append_commit(Bytes commit, rpc::Deadline, rpc::Done<object::Receipt> done) override;
+  std::size_t carried_bytes_max() const override { return carries_bytes; }
+  void append_commit(Bytes commit, std::vector<std::shared_ptr<const Bytes>> carried, rpc::Deadline,
+                     rpc::Done<object::Receipt> done) override;
   void get_chunk(const object::ChunkId& id, os::SteadyTime, std::function<void(Result<Bytes>)> done) override;
 
   oplog::OpLog& log() { return *log_; }
 
+  std::atomic<std::size_t> carries_bytes = 48u << 10;  ///< Of chunks, with a commit.
+  std::atomic<std::size_t> carried_count = 0;
   std::atomic<bool> is_away = false;  ///< The client cannot reach it.
 
  private:
@@ -134,6 +139,8 @@ class World::Client : public meta::TreeEvents {
   const crypto::Secret chunker_key_;
   const chunk::PieceHasher pieces_;
   const seal::Sealer sealer_;
+  std::set<InodeId> written_;  ///< Since the last wait_committed(), by those writes that an fsync(2) follows.
+  unsigned writes_ = 0;
   std::atomic<bool> is_running_ = false;
 };
 

@@ -62,7 +62,8 @@ class Workload {
       if (read) versions = {{*read}, false};
       if (is_absent) versions = {{std::nullopt}, false};
     }
-    if (client().make_power_safe()) names_ = std::move(now);
+    // As fsync(2) does it: what a disk that failed did not take is still in memory, and is read from there.
+    if (client().committer->flush_all() && client().make_power_safe()) names_ = std::move(now);
   }
   /// What was committed, from the server alone.
   void expect_committed() {

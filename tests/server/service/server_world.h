@@ -63,6 +63,12 @@ struct TestClient {
   Result<object::Receipt> append(const object::Commit& commit) {
     return rpc::wait<object::Receipt>([&](auto done) { rpc->append_commit(object::encode(commit), soon(), done); });
   }
+  Result<object::Receipt> append(const object::Commit& commit, const std::vector<Bytes>& chunks) {
+    std::vector<std::shared_ptr<const Bytes>> carried;
+    for (const Bytes& chunk : chunks) carried.push_back(std::make_shared<const Bytes>(chunk));
+    return rpc::wait<object::Receipt>(
+        [&](auto done) { rpc->append_commit(object::encode(commit), carried, soon(), done); });
+  }
   Result<rpc::CommitPage> commits(std::uint64_t from, std::chrono::milliseconds wait = {}) {
     return rpc::wait<rpc::CommitPage>([&](auto done) { rpc->get_commits(from, 1 << 20, wait, soon(), done); });
   }

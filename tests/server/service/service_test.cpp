@@ -64,6 +64,44 @@ TEST_F(Server, AppendsCommitsOfStoredChunksUnderTheLease) {
   EXPECT_EQ(client.ping()->head_seq, 2u);
 }
 
+// Claim: chunks that come with the commit which adds them are stored with it, and only with it.
+TEST_F(Server, StoresTheChunksThatACommitBringsAlong) {
+  TestClient client = enrol(new_vault("laptop"));
+  const Bytes sealed = random_.bytes(1000);
+  const Bytes other = random_.bytes(2000);
+  const std::uint64_t epoch = client.lease()->epoch;
+  EXPECT_GE(client.rpc->carried_bytes_max(), 3000u);
+  const auto commit = commit_after(client.vault.id, nullptr, epoch, {id_of(sealed), id_of(other)});
+  EXPECT_EQ(client.append(commit, {sealed}).error().code, ENOENT) << "one of two is not there";
+  EXPECT_FALSE(client.append(commit, {sealed, random_.bytes(2000)})) << "and this is not the other one";
+  EXPECT_EQ(client.append(commit_after(client.vault.id, nullptr, epoch + 1, {id_of(other)}), {other}).error().code,
+            EROFS);
+  EXPECT_FALSE(client.have({id_of(other)})->front().stored) << "nothing comes in without the lease";
+
+  const auto receipt = client.append(commit, {sealed, other});
+  ASSERT_TRUE(receipt) << receipt.error().what;
+  EXPECT_EQ(receipt->chunk_count, 2u);
+  EXPECT_EQ(*client.get(id_of(sealed)), sealed);
+  EXPECT_EQ(*client.get(id_of(other)), other);
+  EXPECT_EQ(client.append(commit, {sealed, other})->signature, receipt->signature);
+  EXPECT_EQ(client.append(commit)->signature, receipt->signature) << "with or without its chunks";
+}
+
+// Claim: bringing chunks along is no way around the quota, and no way to make the server take more than it said.
+TEST_F(Server, BoundsWhatACommitBringsAlong) {
+  TestClient client = enrol(new_vault("laptop", 2500));
+  const std::uint64_t epoch = client.lease()->epoch;
+  const Bytes large = random_.bytes(3000);
+  EXPECT_EQ(client.append(commit_after(client.vault.id, nullptr, epoch, {id_of(large)}), {large}).error().code, EDQUOT);
+  EXPECT_FALSE(client.have({id_of(large)})->front().stored);
+
+  const Bytes beyond = random_.bytes(client.rpc->carried_bytes_max() + 1);
+  EXPECT_FALSE(client.append(commit_after(client.vault.id, nullptr, epoch, {id_of(beyond)}), {beyond}));
+  ASSERT_TRUE(client.wait_online());
+  EXPECT_EQ(client.ping()->head_seq, 0u);
+  EXPECT_EQ(client.ping()->stored_bytes, 0u);
+}
+
 TEST_F(Server, WakesThoseWhoWaitForACommit) {
   TestClient writer = enrol(new_vault("laptop"));
   accounts::Offer offer = new_vault("reader");
