@@ -53,6 +53,7 @@ void World::Server::put_chunk(const object::ChunkId& id, std::shared_ptr<const B
 
 void World::Server::append_commit(Bytes commit, std::vector<std::shared_ptr<const Bytes>> carried, rpc::Deadline,
                                   rpc::Done<object::Receipt> done) {
+  if (loses_commits) return done(Error{Fault::offline, ETIMEDOUT, "the connection broke"});
   // As server/service does it.
   std::map<object::ChunkId, std::shared_ptr<const Bytes>> chunks;
   for (auto& chunk : carried) {
@@ -221,7 +222,7 @@ Result<void> World::Client::wait_committed() {
   for (const InodeId inode : std::exchange(written_, {})) {
     for (int i = 0; i < kWaits && !disk_.power_was_cut() && server_.online(); ++i) {
       done = uploader->wait_committed(inode, steady_clock::now() + kWait, {});
-      if (done || done.error().fault == Fault::answer) break;
+      if (done || done.error().fault == Fault::answer || server_.loses_commits) break;
     }
   }
   for (int i = 0; i < kWaits && !disk_.power_was_cut() && server_.online(); ++i) {

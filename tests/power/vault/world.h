@@ -86,7 +86,8 @@ class World::Server : public upload::Remote, public fetch::ChunkSource {
 
   std::atomic<std::size_t> carries_bytes = 48u << 10;  ///< Of chunks, with a commit.
   std::atomic<std::size_t> carried_count = 0;
-  std::atomic<bool> is_away = false;  ///< The client cannot reach it.
+  std::atomic<bool> loses_commits = false;  ///< It is reached, and what is to be appended never arrives.
+  std::atomic<bool> is_away = false;        ///< The client cannot reach it.
 
  private:
   SimDisk& disk_;

@@ -189,6 +189,50 @@ TEST(AVault, KeepsItsPromisesWheneverThePowerOfTheClientGoes) {
                  [](std::uint64_t call, std::uint64_t seed) { return try_one(call, seed, &World::client_disk); });
 }
 
+// Claim: a commit that takes its chunks along is as safe before it is sent as one whose chunks the server has: after a
+// power cut of both it goes again, with the chunks that the spool never synced.
+TEST(AVault, KeepsWhatGoesAlongWithACommitThatWasNotAnswered) {
+  for (std::uint64_t seed = 1; seed <= 6; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    World world(seed);
+    ASSERT_TRUE(world.open_server());
+    ASSERT_TRUE(world.open_client());
+    const Bytes content = world.random.bytes(3'000);
+    // The first wait may find the chunk loop busy, and the chunk then goes by itself.
+    for (int i = 0; world.server().carried_count == 0; ++i) {
+      ASSERT_LT(i, 100);
+      const std::string name = "before" + std::to_string(i);
+      ASSERT_TRUE(world.client().write(*world.client().create(name), 0, world.random.bytes(1'000)));
+      ASSERT_TRUE(world.client().wait_committed());
+    }
+    world.server().loses_commits = true;
+    const Result<InodeId> inode = world.client().create("file");
+    ASSERT_TRUE(inode);
+    ASSERT_TRUE(world.client().committer->write(*inode, FileOffset(0), content));
+    ASSERT_TRUE(world.client().committer->flush(*inode, commit::Last::sealed));
+    const auto soon = std::chrono::steady_clock::now() + std::chrono::milliseconds(200);
+    ASSERT_FALSE(world.client().uploader->wait_committed(*inode, soon, {}));
+    ASSERT_EQ(world.client().tree->carried()->size(), 1u);
+    for (int again = 0; again < 2; ++again) {
+      world.lose_power();
+      ASSERT_TRUE(world.open_server());
+      world.server().loses_commits = again == 0;
+      const Result<void> opened = world.open_client();
+      ASSERT_TRUE(opened) << opened.error().what;
+      const Result<Bytes> read = world.client().read("file");
+      ASSERT_TRUE(read) << read.error().what;
+      EXPECT_EQ(*read, content);
+      EXPECT_TRUE(world.client().committer->damage().empty());
+    }
+    ASSERT_TRUE(world.client().wait_committed());
+    SimDisk disk(1);
+    ASSERT_TRUE(disk.make_folder("/home"));
+    const auto joined = world.join(disk);
+    ASSERT_TRUE(joined) << joined.error().what;
+    EXPECT_EQ(*(*joined)->read("file"), content);
+  }
+}
+
 // Claim: what fsync=local answered for needs no server, also where it was overwritten or removed since: its chunks stay
 // until the tree that no longer names them is on the disk.
 TEST(AVault, KeepsWhatItsOwnDiskAnsweredForWhileItsServerIsAway) {

@@ -95,9 +95,13 @@ TEST_F(Server, BoundsWhatACommitBringsAlong) {
   EXPECT_EQ(client.append(commit_after(client.vault.id, nullptr, epoch, {id_of(large)}), {large}).error().code, EDQUOT);
   EXPECT_FALSE(client.have({id_of(large)})->front().stored);
 
-  const Bytes beyond = random_.bytes(client.rpc->carried_bytes_max() + 1);
-  EXPECT_FALSE(client.append(commit_after(client.vault.id, nullptr, epoch, {id_of(beyond)}), {beyond}));
-  ASSERT_TRUE(client.wait_online());
+  TestClient other = enrol(new_vault("desktop"));
+  const std::uint64_t its_epoch = other.lease()->epoch;
+  const Bytes beyond = random_.bytes(other.rpc->carried_bytes_max() + 1);
+  const auto taken = other.append(commit_after(other.vault.id, nullptr, its_epoch, {id_of(beyond)}), {beyond});
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().fault, Fault::protocol);
+  EXPECT_FALSE(other.have({id_of(beyond)})->front().stored);
   EXPECT_EQ(client.ping()->head_seq, 0u);
   EXPECT_EQ(client.ping()->stored_bytes, 0u);
 }
