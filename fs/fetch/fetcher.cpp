@@ -137,7 +137,7 @@ Result<ChunkState> Fetcher::State::read_chunk(ChunkKey key, std::uint32_t offset
     into = into.subspan(bytes);
     offset += static_cast<std::uint32_t>(bytes);
   }
-  read_ahead_in_chunks(key, was_away);
+  if (!was_away) read_ahead_in_chunks(key, false);
   return chunk.state;
 }
 
@@ -162,7 +162,8 @@ Result<Frame> Fetcher::State::frame(const ChunkRow& chunk, std::size_t index, co
   if (chunk.state == ChunkState::spooled && is_gone(chunk.key)) return answer(ESTALE);
 
   was_away = true;
-  auto sealed = flights->fetch(chunk.id, chunk.sealed_bytes, wait.deadline, wait.stop);
+  auto sealed = flights->fetch(chunk.id, chunk.sealed_bytes, wait.deadline, wait.stop,
+                               [&] { read_ahead_in_chunks(chunk.key, true); });
   if (sealed) return frame_from_sealed(chunk, index, **sealed);
   if (!is_absent(sealed.error()) && sealed.error().fault != Fault::corrupt) return std::move(sealed).error();
   if (is_gone(chunk.key)) return answer(ESTALE);
@@ -247,8 +248,9 @@ std::size_t Fetcher::State::ask_ahead(std::span<const ChunkKey> chunks) {
 void Fetcher::State::read_ahead_in_file(InodeId inode, FileOffset at, std::size_t bytes) {
   const std::optional<Range> ahead = file_walks.was_read(inode, at.value(), bytes);
   if (!ahead) return;
-  const auto extents = parts.tree.extents(inode, FileOffset(ahead->begin), FileOffset(ahead->end));
+  const auto extents = parts.tree.extents(inode, at, FileOffset(ahead->end));  // What is read now first.
   if (!extents) return;  // Only a guess; the read itself will say what is wrong.
+  if (extents->empty() || extents->back().end().value() <= at.value() + bytes) return;
   std::vector<ChunkKey> chunks;
   std::vector<std::uint64_t> begins;
   for (const Extent& extent : *extents) {
@@ -288,11 +290,10 @@ void Fetcher::stop() {
 Result<void> Fetcher::read(InodeId inode, FileOffset at, MutableByteView into, os::SteadyTime deadline,
                            const std::stop_token& stop) {
   if (into.empty()) return {};
+  state_->read_ahead_in_file(inode, at, into.size());
   for (int tries = 0; tries < kExtentTriesMax; ++tries) {
     COFFER_TRY(const bool is_good, state_->read_extents(inode, at, into, {deadline, stop}));
-    if (!is_good) continue;
-    state_->read_ahead_in_file(inode, at, into.size());
-    return {};
+    if (is_good) return {};
   }
   return Error{Fault::local_io, EIO, "the extents of a file change faster than they can be read"};
 }

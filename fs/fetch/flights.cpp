@@ -84,16 +84,17 @@ void Flights::adapt(os::SteadyTime asked_at, std::uint32_t bytes) {
 }
 
 Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline,
-                                       const std::stop_token& stop) {
+                                       const std::stop_token& stop, const std::function<void()>& on_asked) {
   // The lock is taken, so that a stop between the check and the wait is not missed.
   const std::stop_callback wake(stop, [this] {
     { const MutexLock lock(mutex_); }
     changed_.notify_all();
   });
-  for (;;) {
+  for (bool is_asked = false;; is_asked = true) {
     COFFER_DO(wait_for_room(id, deadline, stop));
     const auto [flight, is_new] = join(id, sealed_bytes, deadline, false);
     if (flight == nullptr) return Error{Fault::stopped, 0, "the vault is being closed"};
+    if (!is_asked) on_asked();
     const MutexLock lock(mutex_);
     bool in_time = true;
     while (!flight->outcome && !stopped_ && !stop.stop_requested() && in_time) {

@@ -35,9 +35,10 @@ class Flights : public std::enable_shared_from_this<Flights> {
   bool has(const object::ChunkId& id) const;
 
   /// Asks for the chunk unless it is on its way, and blocks until it has landed; before that, while more than 32 MiB
-  /// have landed and are not kept yet. Errors as Fetcher says.
+  /// have landed and are not kept yet. `on_asked` is called once in between, to ask for what shall come behind it.
+  /// Errors as Fetcher says.
   Result<Sealed> fetch(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline,
-                       const std::stop_token& stop);
+                       const std::stop_token& stop, const std::function<void()>& on_asked);
   /// Asks for a chunk that nobody waits for yet. False, and nothing happens, while too many bytes are on their way.
   bool ask_ahead(const object::ChunkId& id, std::uint32_t sealed_bytes, os::SteadyTime deadline);
 

@@ -13,7 +13,7 @@ constexpr std::size_t kFileWalksMax = 256;
 constexpr std::size_t kChunkWalksMax = 8;
 /// Chunks of other files, or such as no file needs any more, lie between.
 constexpr std::int64_t kChunkGapMax = 3;
-constexpr std::int64_t kChunkWindowMin = 2;
+constexpr std::int64_t kChunkWindowMin = 4;
 constexpr std::int64_t kChunkWindowMax = 24;
 
 }  // namespace

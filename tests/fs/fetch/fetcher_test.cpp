@@ -310,6 +310,28 @@ TEST(Fetcher, AsksAheadOfAReaderWhoGoesThroughAFile) {
   EXPECT_GE(largest, 2u);
 }
 
+// Claim: what comes next is on its way before what is needed has come: no round trip is spent without a chunk.
+TEST(Fetcher, AsksAheadBeforeItWaits) {
+  PipelineOptions options;
+  options.compression = {.codec = seal::Compression::Codec::none, .level = 0};
+  Pipeline pipeline(options);
+  const InodeId large = pipeline.copy_in("large", noise(8'000'000, 1));
+  pipeline.seal_open();
+  std::vector<InodeId> small;
+  for (unsigned i = 0; i < 60; ++i) small.push_back(pipeline.copy_in("small" + std::to_string(i), noise(200'000, i)));
+  pipeline.upload_and_clear();
+  const auto expect_asked = [&](InodeId inode, std::uint64_t at, std::size_t bytes, std::size_t chunks) {
+    pipeline.server.hold();
+    std::thread reader([&] { EXPECT_TRUE(pipeline.read(inode, at, bytes)); });
+    EXPECT_TRUE(eventually([&] { return pipeline.server.held_count() >= chunks; }, 5s));
+    pipeline.server.answer_all();
+    reader.join();
+  };
+  expect_asked(large, 0, 1u << 20, 2);
+  ASSERT_TRUE(pipeline.read(small[20], 0, 200'000));
+  expect_asked(small[30], 0, 200'000, 3);
+}
+
 TEST(Fetcher, AsksForNothingAheadOfRandomReads) {
   Pipeline pipeline;
   const Bytes content = noise(20'000'000, 1);
@@ -401,7 +423,7 @@ TEST(Flights, AskForNoFurtherChunkWhileTooMuchThatLandedIsNotKept) {
   }
   const auto flights = std::make_shared<Flights>(server, 0);
   const auto fetch = [&](std::size_t which) {
-    return flights->fetch(ids[which], 20u << 20, std::chrono::steady_clock::now() + 20ms, {});
+    return flights->fetch(ids[which], 20u << 20, std::chrono::steady_clock::now() + 20ms, {}, [] {});
   };
   ASSERT_TRUE(fetch(0));
   ASSERT_TRUE(fetch(1));
