@@ -94,6 +94,8 @@ class Statement {
   Statement& bind(int parameter, std::int64_t value);
   Statement& bind(int parameter, std::string_view text);
   Statement& bind(int parameter, ByteView blob);
+  /// Not copied: the bytes must stay until the next run() has returned, and another value be bound before one more.
+  Statement& bind_in_place(int parameter, ByteView blob);
   Statement& bind_null(int parameter);
 
   /// True when a row is there, false at the end (the statement is reset then).

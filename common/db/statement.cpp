@@ -45,6 +45,12 @@ Statement& Statement::bind(int parameter, ByteView blob) {
   return *this;
 }
 
+Statement& Statement::bind_in_place(int parameter, ByteView blob) {
+  COFFER_CHECK(sqlite3_bind_blob64(statement_, parameter, not_null(blob.data()), blob.size(), SQLITE_STATIC) ==
+               SQLITE_OK);
+  return *this;
+}
+
 Statement& Statement::bind_null(int parameter) {
   COFFER_CHECK(sqlite3_bind_null(statement_, parameter) == SQLITE_OK);
   return *this;

@@ -1,6 +1,7 @@
 // Applies the payload of a commit that this tree does not know.
 #include <algorithm>
 #include <limits>
+#include <unordered_map>
 
 #include "common/base/limits.h"
 #include "fs/meta/read.h"
@@ -26,8 +27,13 @@ class Applying {
   Result<void> add_chunk(const ops::Chunk& record);
   Result<void> put_inode(const ops::Inode& record);
   Result<void> put_content(Attributes& row, const ops::Inode& record, bool is_new);
-  Result<void> put_range(Attributes& row, const ops::ContentRange& record, Store::Uses& uses, bool is_new);
+  Result<void> put_range(Attributes& row, const ops::ContentRange& record, bool is_new);
   Result<Extent> extent_of(const ops::Extent& record, std::uint64_t& at, std::uint64_t end);
+  Result<std::optional<Attributes>> existing(InodeId inode);
+  Result<void> cut(Attributes& row, const Range& range);
+  Result<void> write_extents();
+  Result<void> write_names();
+  Result<void> change_name(InodeId parent, std::string_view name, InodeId after);
   Result<void> put_name(const ops::Name& record);
   Result<void> count_links(InodeId inode, InodeId parent, std::int64_t names);
   Result<void> put_links();
@@ -37,8 +43,12 @@ class Applying {
   Connection& connection_;
   std::uint64_t inode_next_ = 0;
   std::vector<Chunk> chunks_;
-  std::map<InodeId, bool> is_folder_;
-  std::map<InodeId, std::int64_t> links_;
+  // New ones that wait until there are enough for one statement.
+  std::vector<Store::ExtentOf> extents_;
+  std::vector<Store::NewName> names_;
+  Store::Uses uses_;  // By all inodes of the message: a chunk of small files has many.
+  std::unordered_map<InodeId, bool> is_folder_;
+  std::unordered_map<InodeId, std::int64_t> links_;
   std::vector<InodeId> named_folders_;
   Changed changed_;
 };
@@ -48,9 +58,14 @@ Result<Changed> Applying::apply(const ops::TreeOps& message) {
   inode_next_ = message.inode_next();
   if (inode_next_ > std::numeric_limits<std::int64_t>::max()) return malformed("an inode number is too large");
   for (const ops::Chunk& record : message.chunks()) COFFER_DO(add_chunk(record));
+  is_folder_.reserve(message.inodes_size());
+  links_.reserve(message.names_size());
   for (const ops::Inode& record : message.inodes()) COFFER_DO(put_inode(record));
+  COFFER_DO(write_extents());
   for (const ops::Name& record : message.names()) COFFER_DO(put_name(record));
+  COFFER_DO(write_names());
   COFFER_DO(put_links());
+  COFFER_TRY([[maybe_unused]] const std::int64_t unstored, store_.count_uses(uses_, true));
   for (const std::uint64_t inode : message.deleted()) COFFER_DO(remove(InodeId(inode)));
   store_.counters_.inode_next = std::max(store_.counters_.inode_next, inode_next_);
   return std::move(changed_);
@@ -86,20 +101,21 @@ Result<void> Applying::put_inode(const ops::Inode& record) {
                  .mtime_ns = record.mtime_ns(),
                  .ctime_ns = record.ctime_ns(),
                  .btime_ns = record.btime_ns()};
-  const Result<Attributes> existing = read::attributes(connection_, inode);
-  if (!existing && existing.error().fault != Fault::answer) return existing.error();
-  const bool is_new = !existing;
+  COFFER_TRY(const std::optional<Attributes> known, existing(inode));
+  const bool is_new = !known;
   std::uint64_t old_bytes = 0;
   if (is_new) {
     COFFER_DO(store_.insert_inode(row, record.symlink_target()));
   } else {
-    if ((existing->mode & 0170000) != (row.mode & 0170000)) return malformed("an inode changes its type");
-    row.links = existing->links;
-    row.allocated_bytes = existing->allocated_bytes;
-    old_bytes = existing->bytes;
+    if ((known->mode & 0170000) != (row.mode & 0170000)) return malformed("an inode changes its type");
+    row.links = known->links;
+    row.allocated_bytes = known->allocated_bytes;
+    old_bytes = known->bytes;
     COFFER_DO(connection_.run("DELETE FROM xattr WHERE ino = ?", inode));
     // What never changes on the client that made it; put_inode() leaves it alone.
-    COFFER_DO(connection_.run("UPDATE inode SET rdev = ?, btime = ? WHERE ino = ?", row.rdev, row.btime_ns, inode));
+    if (row.rdev != known->rdev || row.btime_ns != known->btime_ns) {
+      COFFER_DO(connection_.run("UPDATE inode SET rdev = ?, btime = ? WHERE ino = ?", row.rdev, row.btime_ns, inode));
+    }
     if (!record.symlink_target().empty()) {
       COFFER_DO(connection_.run("UPDATE inode SET target = ? WHERE ino = ?", std::string_view(record.symlink_target()),
                                 inode));
@@ -114,40 +130,54 @@ Result<void> Applying::put_inode(const ops::Inode& record) {
   return store_.put_inode(row);
 }
 
+// Most are new, and have a greater number than any before: that needs no look into the tree.
+Result<std::optional<Attributes>> Applying::existing(InodeId inode) {
+  COFFER_TRY(const InodeId last, store_.last_inode());
+  if (inode > last) return std::optional<Attributes>();
+  Result<Attributes> row = read::attributes(connection_, inode);
+  if (!row && row.error().fault == Fault::answer) return std::optional<Attributes>();
+  if (!row) return std::move(row).error();
+  return std::optional<Attributes>(*row);
+}
+
 Result<void> Applying::put_content(Attributes& row, const ops::Inode& record, bool is_new) {
   if (!read::is_file(row)) return malformed("content of what is no file");
-  Store::Uses uses;
   const std::uint64_t before = row.allocated_bytes;
-  if (!is_new) {
-    std::int64_t allocated = 0;
-    COFFER_DO(store_.cut(row.inode, {row.bytes, limits::kFileBytesMax}, uses, allocated));
-    row.allocated_bytes += allocated;
-  }
-  for (const ops::ContentRange& range : record.content()) COFFER_DO(put_range(row, range, uses, is_new));
+  if (!is_new) COFFER_DO(cut(row, {row.bytes, limits::kFileBytesMax}));
+  for (const ops::ContentRange& range : record.content()) COFFER_DO(put_range(row, range, is_new));
   store_.counters_.bytes += row.allocated_bytes - before;
-  COFFER_TRY([[maybe_unused]] const std::int64_t unstored, store_.count_uses(uses, true));
   return {};
 }
 
-Result<void> Applying::put_range(Attributes& row, const ops::ContentRange& record, Store::Uses& uses, bool is_new) {
+Result<void> Applying::put_range(Attributes& row, const ops::ContentRange& record, bool is_new) {
   if (record.begin() > record.end() || record.end() > row.bytes) return malformed("content behind its file's end");
-  std::int64_t allocated = 0;
   // A new file may be given the same range twice, by a payload that no Coffer makes.
-  if (!is_new || row.allocated_bytes > 0) {
-    COFFER_DO(store_.cut(row.inode, {record.begin(), record.end()}, uses, allocated));
-  }
+  if (!is_new || row.allocated_bytes > 0) COFFER_DO(cut(row, {record.begin(), record.end()}));
   std::uint64_t at = record.begin();
   for (const ops::Extent& piece : record.extents()) {
     COFFER_TRY(const Extent extent, extent_of(piece, at, record.end()));
-    COFFER_DO(store_.insert_extent(row.inode, extent));
-    ++uses[extent.chunk];
-    allocated += extent.bytes;
+    extents_.push_back({row.inode, extent});
+    if (extents_.size() == kRowsAtOnce) COFFER_DO(write_extents());
+    ++uses_[extent.chunk];
+    row.allocated_bytes += extent.bytes;
     if (piece.piece().empty()) continue;
     COFFER_TRY(const PieceId hash, PieceId::from(as_bytes(piece.piece())));
-    COFFER_DO(connection_.run("INSERT OR REPLACE INTO piece VALUES (?, ?, ?, ?)", hash, extent.chunk,
-                              extent.chunk_offset, extent.bytes));
+    COFFER_DO(store_.put_piece(hash, {extent.chunk, extent.chunk_offset, extent.bytes}));
   }
+  return {};
+}
+
+Result<void> Applying::cut(Attributes& row, const Range& range) {
+  COFFER_DO(write_extents());
+  std::int64_t allocated = 0;
+  COFFER_DO(store_.cut(row.inode, range, uses_, allocated));
   row.allocated_bytes += allocated;
+  return {};
+}
+
+Result<void> Applying::write_extents() {
+  COFFER_DO(store_.insert_extents(extents_));
+  extents_.clear();
   return {};
 }
 
@@ -174,12 +204,36 @@ Result<void> Applying::put_name(const ops::Name& record) {
   const InodeId after(record.inode());
   if (!read::check_name(record.name())) return malformed("a name that none can have");
   if (after == kRootInode) return malformed("a name of the root");
-  COFFER_TRY(const InodeId before, read::meaning(connection_, parent, record.name()));
+  if (after == InodeId()) {
+    COFFER_DO(write_names());
+    return change_name(parent, record.name(), after);
+  }
+  names_.push_back({.parent = parent, .name = record.name(), .inode = after});
+  return names_.size() < kRowsAtOnce ? Result<void>() : write_names();
+}
+
+// Most are new: which are not shows when they are inserted.
+Result<void> Applying::write_names() {
+  COFFER_DO(store_.add_names(names_));
+  for (const Store::NewName& name : names_) {
+    if (!name.is_added) {
+      COFFER_DO(change_name(name.parent, name.name, name.inode));
+      continue;
+    }
+    COFFER_DO(count_links(name.inode, name.parent, +1));
+    changed_.names.emplace_back(name.parent, name.name);
+  }
+  names_.clear();
+  return {};
+}
+
+Result<void> Applying::change_name(InodeId parent, std::string_view name, InodeId after) {
+  COFFER_TRY(const InodeId before, read::meaning(connection_, parent, name));
   if (before == after) return {};
-  COFFER_DO(store_.set_name({parent, record.name()}, before, after));
+  COFFER_DO(store_.set_name({parent, name}, before, after));
   if (before != InodeId()) COFFER_DO(count_links(before, parent, -1));
   if (after != InodeId()) COFFER_DO(count_links(after, parent, +1));
-  changed_.names.emplace_back(parent, record.name());
+  changed_.names.emplace_back(parent, name);
   return {};
 }
 
@@ -238,20 +292,25 @@ Result<Changed> Store::apply(const object::Commit& commit, ByteView opened_paylo
     COFFER_DO(commit_done(commit.seq, hash));
     return Changed();
   }
+  COFFER_DO(check_next(commit));
+  COFFER_TRY(const Operations operations, Operations::decode(opened_payload));
+  return apply_next(commit, operations, hash);
+}
+
+Result<void> Store::check_next(const object::Commit& commit) {
   if (commit.seq != counters_.head_seq + 1 || commit.previous != counters_.head_hash) {
     return Error{Fault::corrupt, 0, "commit " + std::to_string(commit.seq) + " does not follow what the tree has"};
   }
   COFFER_TRY(const bool owes_any,
-             connection_.any("SELECT 1 FROM owed_inode UNION ALL SELECT 1 FROM owed_name LIMIT 1"));
-  if (owes_any || pending) return Error{Fault::refused, 0, "this tree has changes of its own"};
-  known_owed_.clear();
+             connection_.any("SELECT 1 FROM owed_inode UNION ALL SELECT 1 FROM owed_name UNION ALL "
+                             "SELECT 1 FROM pending LIMIT 1"));
+  return owes_any ? Result<void>(Error{Fault::refused, 0, "this tree has changes of its own"}) : Result<void>();
+}
 
-  ops::TreeOps message;
-  if (opened_payload.size() > limits::kWireBodyBytesMax ||
-      !message.ParseFromArray(opened_payload.data(), static_cast<int>(opened_payload.size()))) {
-    return Error{Fault::corrupt, 0, "tree operations: cannot be decoded"};
-  }
-  COFFER_TRY(Changed changed, Applying(*this).apply(message));
+Result<Changed> Store::apply_next(const object::Commit& commit, const Operations& operations,
+                                  const object::CommitHash& hash) {
+  known_owed_.clear();
+  COFFER_TRY(Changed changed, Applying(*this).apply(operations.message()));
   for (const object::ChunkId& id : commit.released) {
     COFFER_TRY(const std::optional<ChunkRow> row, read::chunk_by_id(connection_, id));
     if (!row || keeps_.has(row->key)) continue;

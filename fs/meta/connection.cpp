@@ -19,6 +19,12 @@ bool names_inodes(std::string_view sql) {
 
 }  // namespace
 
+std::string insert_many(std::string_view head, std::string_view row) {
+  std::string sql(head);
+  for (std::size_t i = 0; i < kRowsAtOnce; ++i) sql.append(i == 0 ? " VALUES " : ", ").append(row);
+  return sql;
+}
+
 Connection::Prepared* Connection::find(const char* sql) {
   // By address: a literal has one, and comparing its text at every use would cost more than the lookup it is for.
   std::unique_ptr<Prepared>& known = statements_[sql];

@@ -66,6 +66,11 @@ Result<void> for_each(Rows rows, Each each) {
   }
 }
 
+/// Rows that one statement inserts. The statement for one row costs as much again as its row.
+inline constexpr std::size_t kRowsAtOnce = 16;
+/// "HEAD VALUES ROW, ROW, ..." for kRowsAtOnce of them. Keep it: its address is what it is known by.
+std::string insert_many(std::string_view head, std::string_view row);
+
 /// Not thread-safe. A statement must not be begun again while its Rows are in use.
 class Connection {
  public:
@@ -83,6 +88,15 @@ class Connection {
     }
     bind_all(prepared->statement, args...);
     if (!is_read_only) log(sql, args...);
+    return Rows(&prepared->statement);
+  }
+
+  /// A query that reads no row that is late.
+  template <class... Args>
+  Rows query_settled(const char* sql, const Args&... args) {
+    Prepared* const prepared = find(sql);
+    if (prepared == nullptr) return Rows(*failed_);
+    bind_all(prepared->statement, args...);
     return Rows(&prepared->statement);
   }
 
@@ -110,12 +124,22 @@ class Connection {
   /// Runs a statement that was logged before, or was not to be.
   template <class... Args>
   Result<void> run_late(const char* sql, const Args&... args) {
-    Prepared* const prepared = find(sql);
-    if (prepared == nullptr) return *failed_;
-    bind_all(prepared->statement, args...);
-    Rows rows(&prepared->statement);
+    Rows rows = query_settled(sql, args...);
     COFFER_TRY([[maybe_unused]] const bool row, rows.step());
     return {};
+  }
+
+  /// Inserts many rows by one statement of insert_many(), which neither logs nor writes what is late: for each of them
+  /// `values(row, bind)` calls bind(its values...), whose bytes must stay until this returns.
+  template <class Range, class Values>
+  Result<void> insert(const std::string& sql, const Range& rows, Values values) {
+    Prepared* const prepared = find(sql.c_str());
+    if (prepared == nullptr) return *failed_;
+    int parameter = 0;
+    for (const auto& row : rows) {
+      values(row, [&](const auto&... bound) { (bind_in_place(prepared->statement, ++parameter, bound), ...); });
+    }
+    return prepared->statement.run();
   }
 
   /// Late ones are written before a statement runs that names the table.
@@ -152,6 +176,15 @@ class Connection {
   static void bind(db::Statement& statement, int parameter, ByteView bytes) { statement.bind(parameter, bytes); }
   static void bind(db::Statement& statement, int parameter, std::string_view name) {
     statement.bind(parameter, as_bytes(name));
+  }
+
+  template <class T>
+  static void bind_in_place(db::Statement& statement, int parameter, const T& value) {
+    if constexpr (std::is_same_v<T, std::string_view>) {
+      statement.bind_in_place(parameter, as_bytes(value));
+    } else {
+      bind(statement, parameter, value);
+    }
   }
 
   db::Database database_;

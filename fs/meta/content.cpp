@@ -48,6 +48,17 @@ Result<void> Store::insert_extent(InodeId inode, const Extent& extent) {
                          extent.chunk_offset);
 }
 
+Result<void> Store::insert_extents(std::span<const ExtentOf> extents) {
+  static const std::string kMany = insert_many("INSERT INTO extent", "(?, ?, ?, ?, ?)");
+  if (extents.size() < kRowsAtOnce) {
+    for (const auto& [inode, extent] : extents) COFFER_DO(insert_extent(inode, extent));
+    return {};
+  }
+  return connection_.insert(kMany, extents, [](const ExtentOf& row, const auto& bind) {
+    bind(row.inode, row.extent.at, row.extent.bytes, row.extent.chunk, row.extent.chunk_offset);
+  });
+}
+
 Result<void> Store::cut(InodeId inode, const Range& range, Uses& uses, std::int64_t& allocated) {
   COFFER_TRY(const std::vector<Extent> met,
              read::extents(connection_, inode, FileOffset(range.begin), FileOffset(range.end)));
@@ -90,6 +101,11 @@ Result<void> Store::truncate(Attributes& inode, std::uint64_t bytes) {
   return {};
 }
 
+Result<void> Store::put_piece(const PieceId& piece, const PieceAt& at) {
+  return connection_.run("INSERT OR REPLACE INTO piece VALUES (?, ?, ?, ?)", piece, at.chunk, at.chunk_offset,
+                         at.bytes);
+}
+
 Result<void> Store::check_in_chunks(std::span<const Extent> extents) {
   std::optional<ChunkRow> chunk;
   for (const Extent& extent : extents) {
@@ -124,8 +140,7 @@ Result<Mark> Store::record(InodeId inode, const Content& content) {
     allocated += extent.bytes;
     row.bytes = std::max(row.bytes, extent.end().value());
     if (!extent.piece) continue;
-    COFFER_DO(connection_.run("INSERT OR REPLACE INTO piece VALUES (?, ?, ?, ?)", *extent.piece, extent.chunk,
-                              extent.chunk_offset, extent.bytes));
+    COFFER_DO(put_piece(*extent.piece, {extent.chunk, extent.chunk_offset, extent.bytes}));
   }
   COFFER_TRY(const std::int64_t unstored, count_uses(uses, row.links > 0));
   COFFER_DO(add_unstored(inode, unstored));

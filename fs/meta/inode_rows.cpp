@@ -1,5 +1,8 @@
 #include "fs/meta/inode_rows.h"
 
+#include <algorithm>
+#include <functional>
+
 #include "fs/meta/connection.h"
 
 namespace coffer::meta {
@@ -10,6 +13,7 @@ constexpr std::size_t kRowsMax = 32'768;
 constexpr std::size_t kLateMax = 8'192;
 
 constexpr const char* kInsert = "INSERT INTO inode VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)";
+const std::string kInsertMany = insert_many("INSERT INTO inode", "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, NULL)");
 constexpr const char* kUpdate =
     "UPDATE inode SET mode = ?2, uid = ?3, gid = ?4, bytes = ?5, allocated = ?6, links = ?7, atime = ?8, mtime = ?9, "
     "ctime = ?10 WHERE ino = ?1";
@@ -90,15 +94,45 @@ Result<void> InodeRows::write(Connection& connection, const Row& row) {
   return row.is_new ? with_inserted(row.attributes, run) : with_updated(row.attributes, run);
 }
 
+InodeRows::Row* InodeRows::late(InodeId inode) {
+  const auto found = rows_.find(inode);
+  return found != rows_.end() && found->second.is_late ? &found->second : nullptr;
+}
+
+std::size_t InodeRows::next_rows(std::vector<Row*>& rows) {
+  rows.clear();
+  std::size_t taken = 0;
+  while (taken < late_.size() && rows.size() < kRowsAtOnce) {
+    Row* const row = late(late_[late_.size() - 1 - taken]);
+    if (row != nullptr && !row->is_new && !rows.empty()) break;
+    ++taken;
+    if (row == nullptr) continue;
+    rows.push_back(row);
+    if (!row->is_new) break;
+  }
+  return taken;
+}
+
+Result<void> InodeRows::write(Connection& connection, std::span<Row* const> rows) {
+  if (rows.size() < kRowsAtOnce) {
+    for (const Row* const row : rows) COFFER_DO(write(connection, *row));
+    return {};
+  }
+  return connection.insert(kInsertMany, rows, [](const Row* row, const auto& bind) {
+    with_inserted(row->attributes, [&](const char*, const auto&... values) { bind(values...); });
+  });
+}
+
 Result<void> InodeRows::write_back(Connection& connection) {
+  // New rows ascending: each is then put behind the last one, and fills the page that it is on.
+  std::ranges::sort(late_, std::greater());
+  late_.erase(std::unique(late_.begin(), late_.end()), late_.end());
+  std::vector<Row*> rows;
   while (!late_.empty()) {
-    const auto found = rows_.find(late_.back());
-    if (found != rows_.end() && found->second.is_late) {
-      COFFER_DO(write(connection, found->second));
-      found->second.is_late = false;
-      found->second.is_new = false;
-    }
-    late_.pop_back();
+    const std::size_t taken = next_rows(rows);
+    COFFER_DO(write(connection, rows));
+    for (Row* const row : rows) row->is_late = row->is_new = false;
+    late_.resize(late_.size() - taken);
   }
   if (rows_.size() > kRowsMax) rows_.clear();
   return {};

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstddef>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -52,6 +53,12 @@ class InodeRows {
   };
 
   void put(const Attributes& row, bool is_new);
+  /// nullptr where it is not late.
+  Row* late(InodeId inode);
+  /// The next ones to be written, as many new ones as one statement takes or one that is not new; how many of the late
+  /// ones are done with them.
+  std::size_t next_rows(std::vector<Row*>& rows);
+  Result<void> write(Connection& connection, std::span<Row* const> rows);
   Result<void> write(Connection& connection, const Row& row);
 
   bool is_used_ = false;

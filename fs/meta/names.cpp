@@ -1,6 +1,7 @@
 // Changes of names: POSIX's rules, link counts and times, and what each change owes.
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 
 #include "common/base/limits.h"
@@ -42,9 +43,45 @@ Result<void> Store::put_inode(const Attributes& inode) { return connection_.inod
 
 Result<void> Store::insert_inode(const Attributes& inode, std::string_view target) {
   ++counters_.files;
+  if (last_inode_) last_inode_ = std::max(*last_inode_, inode.inode);
   COFFER_DO(connection_.inodes().insert(connection_, inode));
   if ((inode.mode & S_IFMT) != S_IFLNK) return {};
   return connection_.run("UPDATE inode SET target = ? WHERE ino = ?", target, inode.inode);
+}
+
+Result<InodeId> Store::last_inode() {
+  if (!last_inode_) {
+    Rows rows = connection_.query("SELECT max(ino) FROM inode");
+    COFFER_TRY(const bool found, rows.step());
+    last_inode_ = InodeId(found ? rows.u64(0) : 0);
+  }
+  return *last_inode_;
+}
+
+Result<void> Store::add_names(std::span<NewName> names) {
+  static const std::string kMany =
+      insert_many("INSERT OR IGNORE INTO name (parent, name, ino, cookie)", "(?, ?, ?, ?)");
+  for (NewName& name : names) name.cookie = counters_.cookie_next++;
+  if (names.size() < kRowsAtOnce) {
+    for (NewName& name : names) {
+      COFFER_DO(connection_.run("INSERT OR IGNORE INTO name (parent, name, ino, cookie) VALUES (?, ?, ?, ?)",
+                                name.parent, name.name, name.inode, name.cookie));
+      name.is_added = connection_.changes() > 0;
+    }
+    return {};
+  }
+  COFFER_DO(connection_.insert(kMany, names, [](const NewName& name, const auto& bind) {
+    bind(name.parent, name.name, name.inode, name.cookie);
+  }));
+  const bool are_all_added = connection_.changes() == static_cast<std::int64_t>(names.size());
+  for (NewName& name : names) {
+    name.is_added = are_all_added;
+    if (are_all_added) continue;
+    // A cookie is given once.
+    COFFER_TRY(name.is_added, connection_.any("SELECT 1 FROM name WHERE parent = ? AND name = ? AND cookie = ?",
+                                              name.parent, name.name, name.cookie));
+  }
+  return {};
 }
 
 Result<void> Store::set_name(const Name& name, InodeId before, InodeId after) {

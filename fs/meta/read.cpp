@@ -45,7 +45,7 @@ Result<void> check_name(std::string_view name) {
 
 Result<Attributes> attributes(Connection& connection, InodeId inode) {
   if (const Attributes* const known = connection.inodes().find(inode); known != nullptr) return *known;
-  Rows rows = connection.query(
+  Rows rows = connection.query_settled(
       "SELECT ino, mode, uid, gid, rdev, bytes, allocated, links, atime, mtime, ctime, btime FROM inode WHERE ino = ?",
       inode);
   COFFER_TRY(const bool found, rows.step());

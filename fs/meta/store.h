@@ -19,6 +19,7 @@
 #include "common/os/clock.h"
 #include "fs/meta/connection.h"
 #include "fs/meta/keeps.h"
+#include "fs/meta/operations.h"
 #include "fs/meta/pins.h"
 #include "fs/meta/transactions.h"
 #include "fs/meta/types.h"
@@ -167,12 +168,29 @@ class Store {
   Result<void> load_counters();
   std::int64_t now_ns() { return clock_.now().time_since_epoch().count(); }
 
+  // apply.cpp
+  /// Fault::corrupt or Fault::refused unless the commit is the next one, and nothing is owed.
+  Result<void> check_next(const object::Commit& commit);
+  Result<Changed> apply_next(const object::Commit& commit, const Operations& operations,
+                             const object::CommitHash& hash);
+
   // names.cpp
   /// A folder that names can be put into: ENOTDIR; ENOENT if it was removed.
   Result<Attributes> living_folder(InodeId inode);
   Result<void> put_inode(const Attributes& inode);
   Result<void> insert_inode(const Attributes& inode, std::string_view target);
+  struct NewName {
+    InodeId parent;
+    std::string_view name;
+    InodeId inode;
+    std::uint64_t cookie = 0;
+    bool is_added = false;
+  };
+  /// At most kRowsAtOnce. Where a name means something already, nothing is changed. Says which were added.
+  Result<void> add_names(std::span<NewName> names);
   Result<void> set_name(const Name& name, InodeId before, InodeId after);
+  /// No inode has a greater number.
+  Result<InodeId> last_inode();
   /// The folder's mtime and ctime become `now`; it is owed.
   Result<void> put_folder(Attributes& folder, std::int64_t now);
   /// `inode` has one name less, which was `name` and in `group`; its links are counted down here.
@@ -201,6 +219,13 @@ class Store {
   /// EINVAL for an extent that ends behind its sealed chunk.
   Result<void> check_in_chunks(std::span<const Extent> extents);
   Result<void> insert_extent(InodeId inode, const Extent& extent);
+  struct ExtentOf {
+    InodeId inode;
+    Extent extent;
+  };
+  /// At most kRowsAtOnce.
+  Result<void> insert_extents(std::span<const ExtentOf> extents);
+  Result<void> put_piece(const PieceId& piece, const PieceAt& at);
   Result<void> truncate(Attributes& inode, std::uint64_t bytes);
 
   // chunks.cpp
@@ -238,6 +263,7 @@ class Store {
   Counters counters_;
   bool are_counters_late_ = false;  // They are in the redo log, if there is one, and not in SQLite.
   Keeps keeps_;
+  std::optional<InodeId> last_inode_;             // Once asked for; may be one that is gone.
   std::unordered_set<InodeId> held_;
   // Known to be owed, and not drafted since they last became so. May lack some.
   std::unordered_set<InodeId> known_owed_;

@@ -390,6 +390,30 @@ TEST(Follower, SeesOneConsistentStateAfterTheOtherAndEqualsTheTreeInTheEnd) {
   }
 }
 
+// Claim: names that a commit adds and names that it gives to another inode do not hinder each other, however they lie
+// in it. (What is new is written many at a time.)
+TEST(Follower, TellsNewNamesFromThoseThatChangeHands) {
+  TreeWorld writer, follower;
+  const auto commit = [&] {
+    for (const Bytes& one : writer.commit_all()) ASSERT_TRUE(follower.apply(one));
+  };
+  for (int i = 0; i < 100; i += 3) writer.file("name" + std::to_string(i));
+  commit();
+  for (int i = 0; i < 100; ++i) {
+    writer.file("new");
+    ASSERT_EQ(writer.rename("new", "name" + std::to_string(i)), 0);
+    if (i % 10 == 0) {
+      ASSERT_EQ(writer.link("name" + std::to_string(i), "link" + std::to_string(i)), 0);
+    }
+    if (i % 12 == 9) {
+      ASSERT_EQ(writer.unlink("name" + std::to_string(i - 9)), 0);
+    }
+  }
+  commit();
+  EXPECT_EQ(whole(writer), whole(follower));
+  expect_invariants(follower);
+}
+
 // Claim: who reads a tree while commits are applied finds a name that each of them gives to another inode, always.
 TEST(AFollowerThatIsRead, NeverLacksANameThatIsReplaced) {
   TreeWorld writer, follower;
