@@ -46,7 +46,7 @@ Result<void> configure(Database& db, const Options& options) {
   COFFER_DO(db.execute(sync_pragma(options.sync)));
   if (options.read_only) return db.execute("PRAGMA query_only=ON");
   reserve_page_sums(db.handle());
-  return db.execute("PRAGMA journal_mode=WAL");
+  return db.execute(options.journal == Journal::wal ? "PRAGMA journal_mode=WAL" : "PRAGMA journal_mode=MEMORY");
 }
 
 /// Writes all of the file once more with the same bytes and syncs it, so that what the page cache shows of it is on the
@@ -101,7 +101,8 @@ Result<Database> Database::open(const std::string& path, const Options& options)
   Database db(handle);  // Even a failed open leaves something to close.
   if (code != SQLITE_OK) return sqlite_error(handle, code).in("open database");
   COFFER_DO(configure(db, options));
-  if (!options.read_only && path != ":memory:") COFFER_DO(make_found_safe(db, disk, path));
+  const bool has_log = options.journal == Journal::wal && !options.read_only && path != ":memory:";
+  if (has_log) COFFER_DO(make_found_safe(db, disk, path));
   return db;
 }
 

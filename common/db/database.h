@@ -28,17 +28,23 @@ enum class Sync {
   full,    ///< A commit survives a power cut.
 };
 
+enum class Journal {
+  wal,
+  memory,  ///< A transaction can be rolled back; a process that is killed within one leaves a file to be thrown away.
+};
+
 struct Options {
   Sync sync = Sync::full;
   bool read_only = false;
   std::chrono::milliseconds busy_timeout{5000};
   int cache_kib = 2048;
   os::Disk* disk = nullptr;  ///< Where the file lies; null for the machine's own.
+  Journal journal = Journal::wal;
 };
 
 class Statement;
 
-/// One connection, in WAL mode. Not thread-safe, nor are its statements.
+/// One connection. Not thread-safe, nor are its statements.
 class Database {
  public:
   /// Opens or makes the file (mode 0600). ":memory:" is a database of its own.

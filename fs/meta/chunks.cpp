@@ -49,7 +49,8 @@ Result<std::int64_t> Store::count_uses(const Uses& uses, bool wanted) {
 
 Result<void> Store::drop_chunk(const ChunkRow& row) {
   known_open_.erase(row.key);
-  COFFER_DO(connection_.run("DELETE FROM piece WHERE chunk = ?", row.key));
+  const bool has_pieces = !pieces_of_load_ || pieces_of_load_->has_written();
+  if (has_pieces) COFFER_DO(connection_.run("DELETE FROM piece WHERE chunk = ?", row.key));
   COFFER_DO(connection_.run("DELETE FROM chunk WHERE key = ?", row.key));
   dropped_.push_back(row);
   return {};

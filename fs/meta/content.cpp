@@ -102,6 +102,10 @@ Result<void> Store::truncate(Attributes& inode, std::uint64_t bytes) {
 }
 
 Result<void> Store::put_piece(const PieceId& piece, const PieceAt& at) {
+  if (pieces_of_load_) {
+    pieces_of_load_->put(piece, at);
+    return {};
+  }
   return connection_.run("INSERT OR REPLACE INTO piece VALUES (?, ?, ?, ?)", piece, at.chunk, at.chunk_offset,
                          at.bytes);
 }

@@ -1,5 +1,9 @@
 #include "fs/meta/schema.h"
 
+#include <string>
+#include <string_view>
+#include <utility>
+
 namespace coffer::meta {
 namespace {
 
@@ -175,6 +179,25 @@ constexpr const char* kCarried = "CREATE TABLE carried (key INTEGER PRIMARY KEY,
 
 Result<void> migrate(db::Database& database) {
   return database.migrate({kVersion1, kVersion2, kPins, kTouched, kTreeId, kReceipt, kCarried});
+}
+
+Result<LateIndexes> drop_late_indexes(db::Database& database) {
+  LateIndexes late;
+  COFFER_TRY(db::Statement find, database.prepare("SELECT sql FROM sqlite_schema WHERE type = 'index' AND name = ?"));
+  for (const std::string name : {"name_by_cookie", "extent_by_chunk", "piece_by_chunk"}) {
+    find.bind(1, std::string_view(name));
+    COFFER_TRY(const bool found, find.step());
+    if (!found) return Error{Fault::corrupt, 0, "the tree lacks an index"};
+    std::string sql(find.text(0));
+    find.reset();
+    COFFER_DO(database.execute(("DROP INDEX " + name).c_str()));
+    if (name == "piece_by_chunk") {
+      late.of_pieces = std::move(sql);
+    } else {
+      late.of_rows.push_back(std::move(sql));
+    }
+  }
+  return late;
 }
 
 }  // namespace coffer::meta

@@ -62,6 +62,11 @@ Result<void> Store::load() {
 }
 
 Result<void> Store::commit(const Counters& before) {
+  COFFER_DO(note_counters(before));
+  return transactions_.commit();
+}
+
+Result<void> Store::note_counters(const Counters& before) {
   if (counters_ != before) {
     with_counters(counters_, [this](const auto&... sql_and_values) { connection_.log(sql_and_values...); });
     are_counters_late_ = true;
@@ -71,7 +76,26 @@ Result<void> Store::commit(const Counters& before) {
     COFFER_DO(connection_.run("DELETE FROM pinned WHERE seq <= ?",
                               counters_.head_seq - std::min(counters_.head_seq, kPinsMax)));
   }
-  return transactions_.commit();
+  return {};
+}
+
+Result<void> Store::begin_load() {
+  pieces_of_load_ = std::make_unique<PiecesOfLoad>();
+  return connection_.run("BEGIN IMMEDIATE");
+}
+
+Result<void> Store::apply_loaded(const object::Commit& commit, const Operations& operations,
+                                 const object::CommitHash& hash) {
+  const Counters before = counters_;
+  COFFER_DO(check_next(commit));
+  COFFER_DO(apply_next(commit, operations, hash));
+  dropped_.clear();
+  return note_counters(before);
+}
+
+Result<void> Store::end_load() {
+  COFFER_DO(write_back());
+  return connection_.run("COMMIT");
 }
 
 Result<void> Store::write_back() {

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -20,6 +21,7 @@
 #include "fs/meta/connection.h"
 #include "fs/meta/keeps.h"
 #include "fs/meta/operations.h"
+#include "fs/meta/pieces_of_load.h"
 #include "fs/meta/pins.h"
 #include "fs/meta/transactions.h"
 #include "fs/meta/types.h"
@@ -135,6 +137,11 @@ class Store {
   Result<void> commit_refused();
   Result<Changed> apply(const object::Commit& commit, ByteView opened_payload, const object::CommitHash& hash);
   Result<void> take_over();
+  /// A load (load.h): one transaction of SQLite from begin_load() to end_load(), outside of transact().
+  Result<void> begin_load();
+  Result<void> apply_loaded(const object::Commit& commit, const Operations& operations, const object::CommitHash& hash);
+  PiecesOfLoad* pieces_of_load() { return pieces_of_load_.get(); }
+  Result<void> end_load();
 
   // owed_paths.cpp
   Result<std::vector<OwedPath>> owed_paths();
@@ -162,6 +169,8 @@ class Store {
   };
 
   Result<void> commit(const Counters& before);
+  /// The counters have become others than `before`.
+  Result<void> note_counters(const Counters& before);
   void roll_back(const Counters& before);
   /// SQLite has the counters and all inodes.
   Result<void> write_back();
@@ -263,6 +272,7 @@ class Store {
   Counters counters_;
   bool are_counters_late_ = false;  // They are in the redo log, if there is one, and not in SQLite.
   Keeps keeps_;
+  std::unique_ptr<PiecesOfLoad> pieces_of_load_;  // While loading.
   std::optional<InodeId> last_inode_;             // Once asked for; may be one that is gone.
   std::unordered_set<InodeId> held_;
   // Known to be owed, and not drafted since they last became so. May lack some.

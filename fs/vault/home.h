@@ -4,6 +4,7 @@
 //     HOME/vaults/NAME/tls/            ca.pem, client.pem, client.key
 //     HOME/vaults/NAME/tree.db         the whole tree and what is owed (fs/meta)
 //     HOME/vaults/NAME/tree.db-redo    what changed it since SQLite's last commit
+//     HOME/vaults/NAME/tree.db.loading becomes the tree at the first mount
 //     HOME/vaults/NAME/tree.db.cleared was the tree, and is being deleted
 //     HOME/vaults/NAME/server-tree.db  the server's log as a tree, while an alarm is looked into
 //     HOME/vaults/NAME/spool/          sealed chunks (fs/spool)

@@ -11,9 +11,11 @@
 
 #include "common/base/log.h"
 #include "common/os/disk.h"
+#include "common/os/paths.h"
 #include "common/os/random.h"
 #include "fs/keys/vault_key.h"
 #include "fs/vault/quota.h"
+#include "fs/vault/tree_load.h"
 
 namespace coffer::vault {
 
@@ -28,6 +30,7 @@ constexpr auto kFirstTry = 1s;
 constexpr auto kSoon = 1s;
 constexpr auto kConnectDeadline = 5s;
 constexpr auto kCatchUpDeadline = 10min;
+constexpr auto kLoadDeadline = 10min;
 constexpr auto kAskDeadline = 20s;
 constexpr auto kReleaseDeadline = 3s;
 constexpr auto kPartingTime = 5s;
@@ -75,8 +78,7 @@ Vault::Parts::~Parts() { (void)close(); }
 
 // Bottom up: each station is given those that it stands on.
 Result<void> Vault::Parts::build(const KeySource& key_source) {
-  struct stat found {};
-  has_tree_ = ::stat(folder.tree().c_str(), &found) == 0;
+  has_tree_ = os::is_there(*folder.disk, folder.tree());
   (void)::unlink(folder.cleared_tree().c_str());  // A clear was cut off.
   COFFER_DO(connect());
   COFFER_TRY(const keys::VaultKey key, open_key(key_source));
@@ -150,6 +152,20 @@ Result<keys::VaultKey> Vault::Parts::open_key(const KeySource& key_source) {
   return key;
 }
 
+// Where it fails, the log is followed as ever, into a tree that keeps what it has: on a slow link the next mount goes
+// on with it. What is wrong with the log is said there.
+void Vault::Parts::load_tree_of_vault() {
+  if (has_tree_ || !is_online_at_open_) return;
+  const std::optional<rpc::ServerFacts> facts = client->facts();
+  const bool has_log = facts && std::ranges::any_of(facts->vaults, [this](const rpc::VaultState& vault) {
+                         return vault.id == settings.id && vault.head_seq > 0;
+                       });
+  if (!has_log) return;
+  const Result<void> loaded =
+      load_tree(folder.tree(), *folder.disk, *sealer, *client, steady_clock::now() + kLoadDeadline);
+  if (!loaded) log::warn("tree_not_loaded", {{"why", loaded.error().what}});
+}
+
 Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   os::Disk& disk = *folder.disk;
   os::Random& random = os::real_random();
@@ -157,6 +173,7 @@ Result<void> Vault::Parts::open_stations(const keys::VaultKey& key) {
   chunker_key = key.derive(keys::kChunkerLabel, settings.id);
   pieces.emplace(key.derive(keys::kPieceLabel, settings.id));
   sealer = std::make_unique<seal::Sealer>(key, settings.id, random, options.compression);
+  load_tree_of_vault();
   Result<std::unique_ptr<meta::Tree>> opened = meta::Tree::open(folder.tree(), clock, *this, disk);
   if (!opened && opened.error().fault == Fault::corrupt) {
     return std::move(opened).error().in("the local tree is damaged; `coffer check` says what to do");

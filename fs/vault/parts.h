@@ -81,6 +81,7 @@ class Vault::Parts final : public meta::TreeEvents, public files::Durability {
   Result<void> connect();
   Result<keys::VaultKey> open_key(const KeySource& source);
   Result<void> open_stations(const keys::VaultKey& key);
+  void load_tree_of_vault();
   void follow_the_log();
   Result<void> reach_head();
   /// The root of a vault that nobody has written to yet belongs to whoever mounts it first.

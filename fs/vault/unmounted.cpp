@@ -1,6 +1,7 @@
 // A vault that no process has open, seen from its folder alone.
 #include "common/os/clock.h"
 #include "common/os/paths.h"
+#include "fs/meta/load.h"
 #include "fs/vault/owed.h"
 #include "fs/vault/parts.h"
 
@@ -69,6 +70,7 @@ Result<void> clear_folder(const VaultFolder& folder, bool and_tree) {
     COFFER_DO(forget_export(folder));
     if (os::is_there(disk, folder.tree())) COFFER_DO(disk.rename(folder.tree(), folder.cleared_tree()));
     COFFER_DO(disk.sync_folder(folder.path));
+    COFFER_DO(meta::remove_load(folder.tree(), disk));
     for (const char* end : {"-wal", "-shm", "-redo"}) COFFER_DO(os::remove_all(disk, folder.tree() + end));
   }
   COFFER_DO(os::remove_all(disk, folder.cleared_tree()));  // Also one that an earlier clear left behind.

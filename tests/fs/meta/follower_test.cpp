@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "tests/fs/meta/invariants.h"
+#include "tests/fs/meta/loading.h"
 #include "tests/testing/seeded_random.h"
 
 namespace coffer::meta {
@@ -78,6 +79,7 @@ class Following {
     }
     SCOPED_TRACE("drained");
     drain();
+    load_the_log();
   }
 
  private:
@@ -291,6 +293,7 @@ class Following {
     for (const auto& [inode, state] : drafted_states_) past_states_[inode].insert(state);
     const Result<Changed> applied = b_.apply(drafted_);
     ASSERT_TRUE(applied) << applied.error().what;
+    log_.push_back(drafted_);
     examine_follower();
   }
 
@@ -354,6 +357,29 @@ class Following {
     expect_invariants(a_);
   }
 
+  /// Whole, and up to some commit, from which following goes on.
+  void load_the_log() {
+    const testing::TempDir folder;
+    const std::vector<std::string> expected = rows_of(b_.path());
+    for (const std::size_t count : {log_.size(), below(log_.size())}) {
+      const std::string path = (folder / std::to_string(count)).string();
+      const LoadLimits limits{.files_sorted = 1 + below(100), .pieces_sorted = 1 + below(100)};
+      const Result<void> loaded = load(path, std::span(log_).first(count), limits);
+      ASSERT_TRUE(loaded) << loaded.error().what;
+      {
+        CountingClock clock;
+        DroppedChunks dropped;
+        const auto tree = Tree::open(path, clock, dropped);
+        ASSERT_TRUE(tree) << tree.error().what;
+        for (const Bytes& bytes : std::span(log_).subspan(count)) {
+          const object::Commit commit = *object::decode_commit(bytes);
+          ASSERT_TRUE((*tree)->apply(commit, commit.payload, object::hash_of(bytes)));
+        }
+      }
+      EXPECT_EQ(rows_of(path), expected) << "loaded up to commit " << count;
+    }
+  }
+
   void commit_draft() {
     Draft draft;
     drafted_ = a_.draft(&draft);
@@ -375,6 +401,7 @@ class Following {
   bool saw_kept_ = false;
 
   Bytes drafted_;
+  std::vector<Bytes> log_;
   std::map<InodeId, std::string> drafted_states_;
   std::map<InodeId, std::set<std::string>> past_states_;
   std::set<object::ChunkId> server_;

@@ -4,6 +4,7 @@
 
 #include "common/base/text.h"
 #include "tests/fs/meta/invariants.h"
+#include "tests/fs/meta/loading.h"
 
 namespace coffer::meta {
 namespace {
@@ -54,6 +55,15 @@ std::vector<std::string> shown_tree(TreeWorld& world) {
   return lines;
 }
 
+/// Its payload in plain.
+Bytes commit_after(const std::vector<Bytes>& log, ByteView payload) {
+  object::Commit commit{
+      .vault = {}, .seq = log.size() + 1, .previous = {}, .epoch = 1, .added = {}, .released = {}, .payload = {}};
+  if (!log.empty()) commit.previous = object::hash_of(log.back());
+  commit.payload = copy_of(payload);
+  return object::encode(commit);
+}
+
 Result<Changed> apply_next(TreeWorld& world, ByteView payload) {
   const Head head = *world->head();
   const object::Commit commit{
@@ -65,6 +75,8 @@ TEST(TreeOpsVectors, GiveTheTreesThatTheyTellOf) {
   std::ifstream file(COFFER_VECTORS "/meta/cases.txt");
   ASSERT_TRUE(file);
   TreeWorld world;
+  const testing::TempDir folder;
+  std::vector<Bytes> log;
   int cases = 0;
   for (std::string line; std::getline(file, line);) {
     if (line.starts_with("#")) continue;
@@ -78,9 +90,15 @@ TEST(TreeOpsVectors, GiveTheTreesThatTheyTellOf) {
       ASSERT_FALSE(applied);
       EXPECT_EQ(applied.error().fault, Fault::corrupt);
       EXPECT_EQ(shown_tree(world), before);
+      std::vector<Bytes> wrong_log = log;
+      wrong_log.push_back(commit_after(log, payload));
+      const Result<void> loaded = load((folder / "loaded.db").string(), wrong_log);
+      ASSERT_FALSE(loaded);
+      EXPECT_EQ(loaded.error().fault, Fault::corrupt);
       continue;
     }
     ASSERT_TRUE(applied) << applied.error().what;
+    log.push_back(commit_after(log, payload));
     std::vector<std::string> expected;
     for (std::string row; std::getline(file, row) && row != "end";) expected.push_back(row);
     EXPECT_EQ(shown_tree(world), expected);

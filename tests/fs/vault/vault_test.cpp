@@ -618,6 +618,35 @@ TEST_F(VaultTest, TurnsReadOnlyWhereATreeCannotBeSyncedInTheBackground) {
   expect_read_only_where_syncs_fail_of("tree.db-wal");
 }
 
+// Claim: a machine that has no tree yet loads it whole; where that cannot be done it follows the log instead.
+TEST_F(VaultTest, IsThereWholeAtTheFirstMountOfAMachine) {
+  ASSERT_TRUE(enroll("first"));
+  const Bytes content = random_.bytes(300'000);
+  {
+    const auto vault = open(folder("first", "first"));
+    ASSERT_TRUE(vault) << vault.error().what;
+    write(**vault, "file", content);
+    ASSERT_TRUE(sync(**vault));
+  }
+  for (const bool can_be_loaded : {true, false}) {
+    SCOPED_TRACE(can_be_loaded);
+    const std::string name = can_be_loaded ? "loads" : "follows";
+    ASSERT_TRUE(enroll(name, "first"));
+    syncs_to_pass = can_be_loaded ? 1 : 0;
+    syncs_that_fail = "/tree.db.loading";
+    const auto vault = open(folder(name, "first"));
+    syncs_that_fail = nullptr;
+    EXPECT_EQ(syncs_to_pass, 0) << "it was not loaded";
+    ASSERT_TRUE(vault) << vault.error().what;
+    const auto found = read(**vault, "file");
+    ASSERT_TRUE(found) << found.error().what;
+    EXPECT_EQ(*found, content);
+    EXPECT_FALSE(std::filesystem::exists(folder(name, "first").tree() + ".loading"));
+    write(**vault, name, content);
+    EXPECT_TRUE(sync(**vault));
+  }
+}
+
 TEST_F(VaultTest, TurnsReadOnlyWhereAPackCannotBeSyncedInTheBackground) {
   expect_read_only_where_syncs_fail_of("/packs/");
 }

@@ -4,9 +4,11 @@
 #include <map>
 
 #include "common/os/clock.h"
+#include "common/os/paths.h"
 #include "fs/keys/vault_key.h"
 #include "fs/meta/tree.h"
 #include "fs/vault/follower.h"
+#include "fs/vault/tree_load.h"
 #include "fs/vault/vault.h"
 #include "tests/power/home/machine.h"
 
@@ -70,6 +72,11 @@ class AFollower : public service::ServerWorld {
     COFFER_TRY(const auto tree, meta::Tree::open("/home/tree.db", os::real_clock(), events, disk));
     return vault::Follower(*tree, *sealer_, *client_, {}).catch_up(service::soon());
   }
+  /// As the first mount does; nothing where there is a tree.
+  Result<void> load(SimDisk& disk) {
+    if (os::is_there(disk, "/home/tree.db")) return {};
+    return vault::load_tree("/home/tree.db", disk, *sealer_, *client_, service::soon());
+  }
   void expect_all(SimDisk& disk) {
     NobodyListens events;
     const auto tree = meta::Tree::open("/home/tree.db", os::real_clock(), events, disk);
@@ -110,6 +117,30 @@ TEST_F(AFollower, GoesOnFromSomeCommitWheneverThePowerWent) {
     }
     return was_cut;
   });
+}
+
+// Claim: whenever the power goes while a new machine loads the tree, it is there whole afterwards or not at all; then
+// the next load makes it.
+TEST_F(AFollower, HasTheWholeTreeOrNoneWheneverThePowerWentWhileItWasLoaded) {
+  int found_count = 0;
+  cut_everywhere({.seeds = 2, .step = 1}, [&](std::uint64_t call, std::uint64_t seed) {
+    SimDisk disk(seed * 100'003 + call);
+    EXPECT_TRUE(disk.make_folder("/home"));
+    EXPECT_TRUE(disk.sync_folder("/"));
+    disk.cut_power_at_call(call);
+    const bool is_done = load(disk).has_value();
+    const bool was_cut = disk.power_was_cut();
+    EXPECT_TRUE(is_done || was_cut);
+    disk.cut_power();
+    disk.restart();
+    found_count += os::is_there(disk, "/home/tree.db") ? 1 : 0;
+    EXPECT_TRUE(!is_done || os::is_there(disk, "/home/tree.db")) << "what was answered is lost";
+    const Result<void> loaded = load(disk);
+    EXPECT_TRUE(loaded) << loaded.error().what;
+    expect_all(disk);
+    return was_cut;
+  });
+  EXPECT_GT(found_count, 0);
 }
 
 }  // namespace
