@@ -4,6 +4,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "common/os/long_wait.h"
+
 namespace coffer::fetch {
 namespace {
 
@@ -95,6 +97,7 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
     const auto [flight, is_new] = join(id, sealed_bytes, deadline, false);
     if (flight == nullptr) return Error{Fault::stopped, 0, "the vault is being closed"};
     if (!is_asked) on_asked();
+    if (!has_landed(*flight)) os::begin_long_wait();
     const MutexLock lock(mutex_);
     bool in_time = true;
     while (!flight->outcome && !stopped_ && !stop.stop_requested() && in_time) {
@@ -107,6 +110,11 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
     // Whoever asked first may have had less time than this reader has.
     if (error.fault != Fault::offline || is_new) return Error(error);
   }
+}
+
+bool Flights::has_landed(const Flight& flight) const {
+  const MutexLock lock(mutex_);
+  return flight.outcome.has_value();
 }
 
 Result<void> Flights::wait_for_room(const object::ChunkId& id, os::SteadyTime deadline, const std::stop_token& stop) {

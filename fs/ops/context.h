@@ -61,7 +61,7 @@ struct Context {
   std::atomic<bool> is_ready{false};
   std::atomic<std::uint64_t> init_to_extend{0};  ///< kernel_io.h: the first request, while it is not answered.
   std::atomic<int> device{-1};                   ///< The descriptor of /dev/fuse, once it is mounted.
-  Readers readers{};
+  Readers readers{Readers::Options{}};
   Waiters waiters{};
   FirstReads first_reads{};
   OwnThreads own_threads{};

@@ -46,12 +46,8 @@ void look_at(Context& about, ByteView request) {
 
 ssize_t read_request(int device, void* into, std::size_t size, void* userdata) {
   Context& about = *static_cast<Context*>(userdata);
-  about.readers.enter();
-  const ssize_t got = ::read(device, into, size);
-  const int error = errno;
-  about.readers.leave();
+  const ssize_t got = about.readers.read(device, into, size);
   if (got > 0) look_at(about, {static_cast<const std::byte*>(into), std::size_t(got)});
-  errno = error;
   return got;
 }
 

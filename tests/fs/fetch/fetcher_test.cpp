@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "common/crypto/hash.h"
+#include "common/os/long_wait.h"
 #include "fs/fetch/flights.h"
 #include "fs/fetch/read_ahead.h"
 #include "tests/fs/commit/pipeline.h"
@@ -116,6 +117,25 @@ TEST(Fetcher, AsksForAChunkOnceHoweverManyWaitForIt) {
   pipeline.server.answer_all();
   for (std::thread& reader : readers) reader.join();
   EXPECT_EQ(pipeline.server.asked_count(), 1u);
+}
+
+// Claim: a thread leaves its pool before it waits for the server, and only then. Method: it says so to this test.
+TEST(Fetcher, SaysThatItWillWaitForLong) {
+  Pipeline pipeline(without_read_ahead());
+  const InodeId inode = pipeline.copy_in("file", noise(900'000, 1));
+  pipeline.upload_and_clear();
+  std::atomic<int> waits = 0;
+  const auto read_in_pool = [&](std::uint64_t at) {
+    os::on_long_wait([](void* counter) { ++*static_cast<std::atomic<int>*>(counter); }, &waits);
+    EXPECT_TRUE(pipeline.read(inode, at, 100'000));
+  };
+  pipeline.server.hold();
+  std::thread waiting([&] { read_in_pool(0); });
+  EXPECT_TRUE(eventually([&] { return waits == 1; }));
+  pipeline.server.answer_all();
+  waiting.join();
+  std::thread([&] { read_in_pool(500'000); }).join();  // From the chunk that came.
+  EXPECT_EQ(waits, 1);
 }
 
 TEST(Fetcher, OpensOneFrameOfASpooledChunkForASmallRead) {
