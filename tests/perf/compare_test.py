@@ -125,5 +125,18 @@ class Stations(unittest.TestCase):
                          ['fs/seal', 'fs/meta', 'kernel: FUSE requests', 'other: memmove'])
 
 
+class Processes(unittest.TestCase):
+    def test_what_a_mount_has_let_go_of_is_counted_with_it(self):
+        orphan = '(sleep 60 & echo $! > "$0"); exec sleep 60'  # Its parent has ended, as that of sshfs's ssh has.
+        with tempfile.TemporaryDirectory() as folder:
+            said = pathlib.Path(folder) / 'pid'
+            process = machine.start('sh', '-c', orphan, said, log=pathlib.Path(folder) / 'log')
+            try:
+                self.assertTrue(machine.eventually(lambda: said.exists() and said.read_text().endswith('\n')))
+                self.assertEqual(machine.tree(process.pid), sorted([process.pid, int(said.read_text())]))
+            finally:
+                machine.end(process)
+
+
 if __name__ == '__main__':
     unittest.main()

@@ -111,16 +111,31 @@ def unmount(folder):
 
 
 def tree(pid):
-    """The process and all that descend from it."""
-    found, next_ones = [], [pid]
+    """The process, all that descend from it, and what its session holds: sshfs does not stay the parent of its ssh."""
+    found, next_ones = set(), [pid, *session(pid)]
     while next_ones:
         each = next_ones.pop()
-        found.append(each)
+        if each in found:
+            continue
+        found.add(each)
         for children in pathlib.Path(f'/proc/{each}/task').glob('*/children'):
             try:
                 next_ones += map(int, children.read_text().split())
             except OSError:
                 pass
+    return sorted(found)
+
+
+def session(leader):
+    """The processes in the session that start() began with this one."""
+    found = []
+    for stat in pathlib.Path('/proc').glob('[0-9]*/stat'):
+        try:
+            fields = stat.read_text().rpartition(')')[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == leader:
+            found.append(int(stat.parent.name))
     return found
 
 
