@@ -7,7 +7,8 @@ namespace coffer::os {
 /// replaced by another one; null for nothing. It must not throw or wait.
 void on_long_wait(void (*leave)(void* pool), void* pool);
 
-/// To be called without a lock by whoever is about to wait for another machine, or for room.
+/// To be called by whoever is about to wait: for another machine, for room, or for work of other threads that takes
+/// milliseconds. With locks or without.
 void begin_long_wait();
 
 }  // namespace coffer::os

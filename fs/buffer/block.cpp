@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "common/os/long_wait.h"
+
 namespace coffer::buffer {
 
 void Budget::take(std::size_t bytes) {
@@ -31,6 +33,7 @@ Result<void> Budget::wait_for_room(std::size_t bytes, os::SteadyTime deadline, c
   });
   const MutexLock lock(mutex_);
   bool in_time = true;
+  if (used_ != 0 && used_ + bytes > bytes_max_) os::begin_long_wait();
   while (used_ != 0 && used_ + bytes > bytes_max_) {
     if (stop.stop_requested()) return Error{Fault::stopped, 0, "waiting for room in the write buffer"};
     if (!in_time) return Error{Fault::full, 0, "the write buffer stays full"};

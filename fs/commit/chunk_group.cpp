@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "common/base/check.h"
+#include "common/os/long_wait.h"
 
 namespace coffer::commit {
 
@@ -49,6 +50,7 @@ void ChunkGroup::spool_all() {
 
 const Result<spool::SpooledChunk>& ChunkGroup::wait(std::size_t index) {
   const MutexLock lock(mutex_);
+  if (!is_done_) os::begin_long_wait();
   while (!is_done_) done_.wait(mutex_);
   return *chunks_[index].outcome;
 }

@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "common/base/mutex.h"
+#include "common/os/long_wait.h"
 #include "fs/value/ids.h"
 
 namespace coffer::commit {
@@ -27,6 +28,8 @@ class InodeLocks {
  private:
   void lock(InodeId inode) {
     const MutexLock lock(mutex_);
+    if (locked_.insert(inode).second) return;
+    os::begin_long_wait();
     while (!locked_.insert(inode).second) unlocked_.wait(mutex_);
   }
   void unlock(InodeId inode) {

@@ -119,6 +119,7 @@ bool Flights::has_landed(const Flight& flight) const {
 
 Result<void> Flights::wait_for_room(const object::ChunkId& id, os::SteadyTime deadline, const std::stop_token& stop) {
   const MutexLock lock(mutex_);
+  if (landed_bytes_ > kLandedBytesMax) os::begin_long_wait();
   while (landed_bytes_ > kLandedBytesMax && !flights_.contains(id) && !stopped_ && !stop.stop_requested()) {
     if (changed_.wait_until(mutex_, deadline)) continue;
     return Error{Fault::offline, ETIMEDOUT, "the spool did not take what was fetched in time"};

@@ -69,6 +69,7 @@ void extend_answer(Context& about, const iovec* parts, int count) {
 ssize_t write_answer(int device, iovec* parts, int count, void* userdata) {
   Context& about = *static_cast<Context*>(userdata);
   if (about.init_to_extend != 0) extend_answer(about, parts, count);
+  about.readers.about_to_answer(device);
   return ::writev(device, parts, count);
 }
 

@@ -18,9 +18,11 @@ using std::chrono::steady_clock;
 /// How long a lead looks for the next request before it sleeps.
 constexpr std::chrono::microseconds kLookTime{60};
 constexpr int kReadersMax = 2;
-/// So many requests in a row, each with another one behind it, come from several programs, or are of a large file; a
-/// single one is a RELEASE, which nobody waits for.
+/// So many answers in a row, at each of which another request waited already, are for several programs, or of a large
+/// file; a single request that waits comes after a RELEASE, which nobody waits for.
 constexpr int kCrowdMin = 4;
+/// So many requests in a row that do not come soon after an answer are no pauses in a series any more.
+constexpr int kOutsideMax = 8;
 /// How many intervals without a request end the time of a lead.
 constexpr int kQuietIntervalsMax = 10;
 
@@ -94,7 +96,7 @@ ssize_t Readers::read(int device, void* into, std::size_t size) {
   if (looks) look_for_request(device);
   const ssize_t got = ::read(device, into, size);
   const int error = errno;
-  leave(got > 0, got > 0 && is_readable(device));
+  leave(got > 0);
   errno = error;
   return got;
 }
@@ -148,17 +150,33 @@ bool Readers::is_wanting(int quiet_intervals) {
     lead_.reset();  // It does not come back: its place is given away.
   } else {
     ++reading_;  // Besides the lead, which sleeps.
+    in_series_ = false;
   }
   stand_in_ = nullptr;
   return true;
 }
 
-void Readers::leave(bool has_request, bool leaves_more) {
+/// Whoever asked for this still waits: what can be read now is another one's.
+void Readers::about_to_answer(int device) {
+  {
+    const MutexLock lock(mutex_);
+    if (lead_ != std::this_thread::get_id()) return;
+  }
+  const bool is_one_waiting = is_readable(device);
   const MutexLock lock(mutex_);
-  in_series_ = options_.knows_series && has_request && steady_clock::now() - answered_at_ <= options_.series_gap;
-  crowd_ = leaves_more ? crowd_ + 1 : 0;
+  crowd_ = is_one_waiting ? crowd_ + 1 : 0;
+  if (crowd_ >= kCrowdMin) crowded_until_ = steady_clock::now() + options_.crowd_time;
+}
+
+void Readers::leave(bool has_request) {
+  const MutexLock lock(mutex_);
+  const steady_clock::time_point now = steady_clock::now();
+  const bool is_crowded = now < crowded_until_;
+  in_series_ = options_.knows_series && has_request && !is_crowded && now - answered_at_ <= options_.series_gap;
+  outside_series_ = in_series_ ? 0 : outside_series_ + 1;
   if (has_request) ++taken_;
-  if (has_request && crowd_ < kCrowdMin && reading_ == 1 && stand_in_ != nullptr) {
+  const bool may_lead = has_request && !is_crowded && outside_series_ < kOutsideMax;
+  if (may_lead && reading_ == 1 && stand_in_ != nullptr) {
     lead_ = std::this_thread::get_id();
   } else {
     pass_turn();

@@ -35,6 +35,8 @@ class Readers {
     std::chrono::microseconds series_gap{100};
     /// A lead that has not come back after one to two of these is replaced.
     std::chrono::milliseconds watch_interval{2};
+    /// How long there is no lead after requests have piled up: once several threads answer, nothing is seen to wait.
+    std::chrono::milliseconds crowd_time{20};
   };
 
   explicit Readers(const Options& options) : options_(options) {}
@@ -48,6 +50,8 @@ class Readers {
 
   /// The calling thread has a request whose answer will take long: another one reads meanwhile.
   void about_to_wait();
+  /// To be called by the thread that read a request, before it answers.
+  void about_to_answer(int device);
 
  private:
   class StandIn;
@@ -56,7 +60,7 @@ class Readers {
   bool is_next_expected() const REQUIRES(mutex_);
   bool may_read() REQUIRES(mutex_);
   void wait_for_turn();
-  void leave(bool has_request, bool leaves_more);
+  void leave(bool has_request);
   void pass_turn() REQUIRES(mutex_);
   bool is_wanting(int quiet_intervals) REQUIRES(mutex_);
 
@@ -66,7 +70,9 @@ class Readers {
   int reading_ GUARDED_BY(mutex_) = 0;  // Also those that may go on and have not yet, and the lead.
   int waiting_ GUARDED_BY(mutex_) = 0;
   bool in_series_ GUARDED_BY(mutex_) = false;
-  int crowd_ GUARDED_BY(mutex_) = 0;            // Requests in a row that had another one behind them.
+  int outside_series_ GUARDED_BY(mutex_) = 0;  // Requests in a row.
+  int crowd_ GUARDED_BY(mutex_) = 0;           // Answers in a row at which another request waited.
+  std::chrono::steady_clock::time_point crowded_until_ GUARDED_BY(mutex_);
   std::uint64_t taken_ GUARDED_BY(mutex_) = 0;  // Requests.
   std::chrono::steady_clock::time_point answered_at_ GUARDED_BY(mutex_);
   std::optional<std::thread::id> lead_ GUARDED_BY(mutex_);  // While it answers.

@@ -11,6 +11,7 @@
 
 #include "common/base/log.h"
 #include "common/base/mutex.h"
+#include "common/os/long_wait.h"
 #include "common/pack/pack_store.h"
 #include "fs/spool/disk_room.h"
 
@@ -497,6 +498,7 @@ std::uint64_t Spool::free_bytes(std::uint64_t needed) const { return state_->fre
 
 Result<void> Spool::wait_for_room(std::uint64_t bytes, os::SteadyTime deadline, const std::stop_token& stop) {
   if (state_->free_bytes(bytes) >= bytes) return {};
+  os::begin_long_wait();
   // The lock is taken, so that a stop between the check and the wait is not missed.
   const std::stop_callback wake(stop, [this] {
     { const MutexLock lock(state_->mutex); }

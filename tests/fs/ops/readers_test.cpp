@@ -23,7 +23,7 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 constexpr auto kPatience = 30s;
 /// Whatever the machine is busy with, a request that comes after an answer makes a series, and nobody replaces a lead.
-const Readers::Options kAlwaysSeries{.knows_series = true, .series_gap = 1h, .watch_interval = 1h};
+const Readers::Options kAlwaysSeries{.knows_series = true, .series_gap = 1h, .watch_interval = 1h, .crowd_time = 1h};
 
 /// Threads that read requests from a socket, as libfuse's read them from its device, and answer each with the number of
 /// the thread.
@@ -80,6 +80,7 @@ class Pool {
       int state = 0;
       ::pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &state);  // As in libfuse.
       work_(request);
+      readers_.about_to_answer(device_.get());
       EXPECT_EQ(::send(device_.get(), &self, 1, 0), 1);
       ::pthread_setcancelstate(state, nullptr);
     }
@@ -143,23 +144,29 @@ TEST(Readers, ReplaceALeadThatIsAboutToWait) {
   pool.answer();
 }
 
-// Claim: requests that pile up are answered by several threads, also in a series. Method: each answer waits until
-// another thread has a request, too; nobody would look after a lead.
+// Claim: requests that pile up are answered by several threads, also in a series. Method: they pile up behind one that
+// the lead answers later; then some answer waits until another thread has a request, too. Nobody would look after a
+// lead.
 TEST(Readers, ShareWhatPilesUp) {
-  std::atomic<int> inside = 0;
+  std::promise<void> has_piled_up;
   std::promise<void> are_two;
-  const std::shared_future<void> wait = are_two.get_future().share();
+  const std::shared_future<void> piled = has_piled_up.get_future().share();
+  const std::shared_future<void> two = are_two.get_future().share();
+  std::atomic<int> inside = 0;
   Pool pool(kAlwaysSeries, 4, [&](char request) {
+    if (request == 'p') {
+      EXPECT_EQ(piled.wait_for(kPatience), std::future_status::ready);
+    }
     if (request != 'w') return;
     if (++inside == 2) are_two.set_value();
-    EXPECT_EQ(wait.wait_for(kPatience), std::future_status::ready);
+    EXPECT_EQ(two.wait_for(kPatience), std::future_status::ready);
   });
   pool.make_lead();
-  constexpr int kPiled = 16;
-  for (int i = 0; i < kPiled - 2; ++i) pool.ask();  // A few in a row, behind each of which there is another.
-  pool.ask('w');
-  pool.ask('w');
-  for (int i = 0; i < kPiled; ++i) pool.answer();
+  pool.ask('p');
+  for (int i = 0; i < 8; ++i) pool.ask();
+  for (int i = 0; i < 2; ++i) pool.ask('w');
+  has_piled_up.set_value();
+  for (int i = 0; i < 11; ++i) pool.answer();
 }
 
 // Claim: threads may be cancelled while they wait, whatever they wait for. Method: with a lead and a stand-in, and more
