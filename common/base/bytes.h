@@ -43,8 +43,17 @@ using Bytes = std::vector<std::byte, UninitializedAllocator<std::byte>>;
 
 inline ByteView as_bytes(std::string_view text) { return std::as_bytes(std::span(text.data(), text.size())); }
 inline std::string_view as_text(ByteView bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-inline Bytes copy_of(ByteView bytes) { return Bytes(bytes.begin(), bytes.end()); }
-inline void append(Bytes& to, ByteView bytes) { to.insert(to.end(), bytes.begin(), bytes.end()); }
+/// memcpy(3), which insert() and the like do not use with an allocator of one's own.
+inline void append(Bytes& to, ByteView bytes) {
+  const std::size_t at = to.size();
+  to.resize(at + bytes.size());
+  if (!bytes.empty()) std::memcpy(to.data() + at, bytes.data(), bytes.size());
+}
+inline Bytes copy_of(ByteView bytes) {
+  Bytes copy;
+  append(copy, bytes);
+  return copy;
+}
 
 /// Appends little-endian fields to a Bytes that it does not own.
 class Writer {
