@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/os/long_wait.h"
+
 namespace coffer::commit {
 
 SealingPool::SealingPool(unsigned thread_count) {
@@ -16,17 +18,18 @@ SealingPool::~SealingPool() {
     const MutexLock lock(mutex_);
     stopping_ = true;
   }
-  changed_.notify_all();
+  has_task_.notify_all();
   for (std::thread& thread : threads_) thread.join();
 }
 
 void SealingPool::run(std::function<void()> task) {
   {
     const MutexLock lock(mutex_);
-    while (tasks_.size() >= tasks_max_) changed_.wait(mutex_);
+    if (tasks_.size() >= tasks_max_) os::begin_long_wait();
+    while (tasks_.size() >= tasks_max_) has_room_.wait(mutex_);
     tasks_.push_back(std::move(task));
   }
-  changed_.notify_all();
+  has_task_.notify_one();
 }
 
 void SealingPool::work() {
@@ -34,12 +37,12 @@ void SealingPool::work() {
     std::function<void()> task;
     {
       const MutexLock lock(mutex_);
-      while (tasks_.empty() && !stopping_) changed_.wait(mutex_);
+      while (tasks_.empty() && !stopping_) has_task_.wait(mutex_);
       if (tasks_.empty()) return;
       task = std::move(tasks_.front());
       tasks_.pop_front();
     }
-    changed_.notify_all();
+    has_room_.notify_one();
     task();
   }
 }

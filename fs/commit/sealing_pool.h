@@ -26,7 +26,8 @@ class SealingPool {
   void work();
 
   Mutex mutex_;
-  Condition changed_;
+  Condition has_task_;
+  Condition has_room_;
   std::deque<std::function<void()>> tasks_ GUARDED_BY(mutex_);
   bool stopping_ GUARDED_BY(mutex_) = false;
   std::size_t tasks_max_;
