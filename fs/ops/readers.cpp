@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <utility>
 
@@ -18,9 +19,11 @@ using std::chrono::steady_clock;
 /// How long a lead looks for the next request before it sleeps.
 constexpr std::chrono::microseconds kLookTime{60};
 constexpr int kReadersMax = 2;
-/// So many answers in a row, at each of which another request waited already, are for several programs, or of a large
-/// file; a single request that waits comes after a RELEASE, which nobody waits for.
-constexpr int kCrowdMin = 4;
+/// An answer at which another request waits already counts so much, one at which none does takes one away, and from
+/// kCrowdMin on there are several programs, or a large file. One program alone has one in nine: after a RELEASE, which
+/// it does not wait for.
+constexpr int kCrowdStep = 3;
+constexpr int kCrowdMin = 6;
 /// So many requests in a row that do not come soon after an answer are no pauses in a series any more.
 constexpr int kOutsideMax = 8;
 /// How many intervals without a request end the time of a lead.
@@ -164,8 +167,10 @@ void Readers::about_to_answer(int device) {
   }
   const bool is_one_waiting = is_readable(device);
   const MutexLock lock(mutex_);
-  crowd_ = is_one_waiting ? crowd_ + 1 : 0;
-  if (crowd_ >= kCrowdMin) crowded_until_ = steady_clock::now() + options_.crowd_time;
+  crowd_ = std::max(0, is_one_waiting ? crowd_ + kCrowdStep : crowd_ - 1);
+  if (crowd_ < kCrowdMin) return;
+  crowd_ = 0;
+  crowded_until_ = steady_clock::now() + options_.crowd_time;
 }
 
 void Readers::leave(bool has_request) {

@@ -36,7 +36,7 @@ class Readers {
     /// A lead that has not come back after one to two of these is replaced.
     std::chrono::milliseconds watch_interval{2};
     /// How long there is no lead after requests have piled up: once several threads answer, nothing is seen to wait.
-    std::chrono::milliseconds crowd_time{20};
+    std::chrono::milliseconds crowd_time{100};
   };
 
   explicit Readers(const Options& options) : options_(options) {}
@@ -71,7 +71,7 @@ class Readers {
   int waiting_ GUARDED_BY(mutex_) = 0;
   bool in_series_ GUARDED_BY(mutex_) = false;
   int outside_series_ GUARDED_BY(mutex_) = 0;  // Requests in a row.
-  int crowd_ GUARDED_BY(mutex_) = 0;           // Answers in a row at which another request waited.
+  int crowd_ GUARDED_BY(mutex_) = 0;           // How many requests wait behind others, see kCrowdStep.
   std::chrono::steady_clock::time_point crowded_until_ GUARDED_BY(mutex_);
   std::uint64_t taken_ GUARDED_BY(mutex_) = 0;  // Requests.
   std::chrono::steady_clock::time_point answered_at_ GUARDED_BY(mutex_);
