@@ -26,6 +26,8 @@ class COFFER_THREAD_ATTRIBUTE(capability("mutex")) Mutex {
   bool try_lock() COFFER_THREAD_ATTRIBUTE(try_acquire_capability(true)) { return mutex_.try_lock(); }
 
  private:
+  friend class Condition;
+
   std::mutex mutex_;
 };
 
@@ -43,16 +45,23 @@ class COFFER_THREAD_ATTRIBUTE(scoped_lockable) MutexLock {
 /// Waits on a Mutex that the caller holds. Wake-ups may be spurious: wait in a loop over the condition.
 class Condition {
  public:
-  void wait(Mutex& mutex) REQUIRES(mutex) { condition_.wait(mutex); }
+  void wait(Mutex& mutex) REQUIRES(mutex) {
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    condition_.wait(lock);
+    lock.release();  // The caller holds it still.
+  }
   /// False once `deadline` has passed.
   bool wait_until(Mutex& mutex, std::chrono::steady_clock::time_point deadline) REQUIRES(mutex) {
-    return condition_.wait_until(mutex, deadline) == std::cv_status::no_timeout;
+    std::unique_lock<std::mutex> lock(mutex.mutex_, std::adopt_lock);
+    const std::cv_status status = condition_.wait_until(lock, deadline);
+    lock.release();
+    return status == std::cv_status::no_timeout;
   }
   void notify_one() { condition_.notify_one(); }
   void notify_all() { condition_.notify_all(); }
 
  private:
-  std::condition_variable_any condition_;
+  std::condition_variable condition_;  // That of any lock takes a mutex of its own for each wait and notify.
 };
 
 }  // namespace coffer
