@@ -43,11 +43,13 @@ void CommitLoop::run() {
                              : is_ready           ? last
                                                   : std::max(last, state_->waited_since) + kChunksInterval;
         if (may_commit && steady_clock::now() >= next_at) break;
+        state_->looks_soon = may_commit;
         if (may_commit) {
           state_->commit_work.wait_until(state_->mutex, next_at);
         } else {
           state_->commit_work.wait(state_->mutex);
         }
+        state_->looks_soon = false;
       }
       epoch = *state_->epoch;
       state_->commit_wanted = false;  // Before the tree is asked: what becomes ready meanwhile asks again.
@@ -66,8 +68,10 @@ void CommitLoop::run() {
     state_->clear_problem("disk");
     if (commit->has_value()) append(**commit, epoch);
     end_quota_problem();
-    const MutexLock lock(state_->mutex);
-    ++state_->commits_done;
+    {
+      const MutexLock lock(state_->mutex);
+      ++state_->commits_done;
+    }
     state_->committed.notify_all();  // Waiters look again, also where nothing was left to commit.
   }
 }

@@ -39,6 +39,7 @@ class Uploader::State {
   /// Somebody waits, perhaps for so little that the next commit can take it along: no chunk is waited for.
   bool carry_wanted GUARDED_BY(mutex) = false;
   bool chunks_troubled GUARDED_BY(mutex) = false;  ///< The server refused some: that is the chunk loop's to end.
+  bool looks_soon GUARDED_BY(mutex) = false;       ///< The commit loop looks by itself when a commit is due.
   bool may_have_more GUARDED_BY(mutex) = false;    ///< A commit was appended, and one is bounded.
   bool reordered GUARDED_BY(mutex) = false;        ///< Priorities were raised: what was picked may be the wrong ones.
   bool chunks_idle GUARDED_BY(mutex) = false;      ///< The chunk loop has nothing to do, nor the server to answer.
@@ -59,7 +60,9 @@ class Uploader::State {
     chunk_work.notify_one();
   }
   void want_commit() REQUIRES(mutex) {
-    if (!std::exchange(commit_wanted, true)) commit_work.notify_one();
+    // What nobody waits for is due no sooner: the loop need not wake to hear so.
+    const bool is_seen_in_time = waiters == 0 && looks_soon;
+    if (!std::exchange(commit_wanted, true) && !is_seen_in_time) commit_work.notify_one();
   }
   /// What is not ready now waits for no chunk that will be stored soon.
   bool is_all_sent() const REQUIRES(mutex) { return chunks_idle && !chunks_wanted && !reordered; }

@@ -139,10 +139,12 @@ Result<void> Uploader::wait_until(const std::function<Result<void>()>& raise,
 // What little is owed goes with the next commit. False where that cannot be.
 bool Uploader::ask_for_commit() {
   const bool is_carrying = threads_->remote.carried_bytes_max() > 0;
-  const MutexLock lock(state_->mutex);
-  if (!is_carrying || !state_->may_carry()) return false;
-  state_->carry_wanted = state_->commit_wanted = true;
-  state_->commit_work.notify_one();
+  {
+    const MutexLock lock(state_->mutex);
+    if (!is_carrying || !state_->may_carry()) return false;
+    state_->carry_wanted = state_->commit_wanted = true;
+  }
+  state_->commit_work.notify_one();  // Not under the mutex: who wakes would wait for it.
   return true;
 }
 

@@ -95,6 +95,20 @@ TEST_F(UploaderTest, CommitsAsSoonAsTheLastChunkIsStored) {
   EXPECT_LT(shortest, 8ms);
 }
 
+// Claim: names that nobody waits for are committed all the same, also those that are made right after a commit.
+TEST_F(UploaderTest, CommitsNamesThatNobodyWaitsFor) {
+  start();
+  ASSERT_TRUE(uploader_->wait_committed(add_file("file", 1).inode, in(20s), {}));
+  for (const char* name : {"one", "two"}) {
+    const std::size_t before = server_.commit_count();
+    meta::NewInode folder;
+    folder.mode = S_IFDIR | 0755;
+    ASSERT_TRUE(tree_->create(kRootInode, name, folder));
+    uploader_->wake_commits();
+    EXPECT_TRUE(testing::eventually([&] { return server_.commit_count() > before; })) << name;
+  }
+}
+
 // Claim: what nobody waits for, and is removed within a moment, is never sent; who waits has it sent at once.
 TEST_F(UploaderTest, SendsNothingThatIsRemovedSoonUnlessSomebodyWaits) {
   start();
