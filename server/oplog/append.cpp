@@ -79,7 +79,7 @@ Result<void> put_commit(Statements& statements, std::uint64_t seq, const object:
 }  // namespace
 
 Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, const IsStored& is_stored,
-                            std::uint64_t log_bytes_max) {
+                            std::uint64_t log_bytes_max, const Settled& settled) {
   auto decoded = object::decode_commit(bytes);
   if (!decoded) return refused(EINVAL, std::move(decoded).error().what);
   const object::Commit commit = *std::move(decoded);
@@ -121,6 +121,8 @@ Result<Bytes> OpLog::append(ByteView bytes, const object::ClientId& client, cons
     object::sign(receipt, state_->key);
     receipt_bytes = object::encode(receipt);
     COFFER_DO(put_commit(state_->statements, commit.seq, hash, receipt_bytes, bytes));
+    // As late as can be: the rows and the signature above take about as long as the way of the chunks to the disk.
+    if (settled) COFFER_DO(settled());
     COFFER_DO(transaction.commit());
     appended = state_->on_append;
   }

@@ -57,9 +57,12 @@ struct KeySlot {
   std::optional<std::int64_t> removed_ns;  ///< Since 1970.
 };
 
-/// Says whether a chunk is on stable storage; may see to it that it is. It is the last that is asked before a commit is
-/// appended, and must not call the log.
+/// Says whether a chunk is on stable storage; may see to it that it is, or begin to and leave the rest to Settled. It
+/// is the last that is asked whether a commit may be appended, and must not call the log.
 using IsStored = std::function<Result<bool>(const object::ChunkId&)>;
+/// Returns when all that IsStored has begun is on stable storage. It is called before the commit can be, and must
+/// not call the log; where it fails, the commit is not appended.
+using Settled = std::function<Result<void>()>;
 
 /// Thread-safe; every call that changes something is one transaction, on stable storage when it returns, and may
 /// wait for the disk. Keeps references to key and clock.
@@ -75,7 +78,7 @@ class OpLog {
   /// ENOENT names a chunk that is not stored.
   /// Fault::full: EDQUOT where log_bytes() would grow beyond `log_bytes_max`; ENOSPC where the disk is nearly full.
   Result<Bytes> append(ByteView commit, const object::ClientId& client, const IsStored& is_stored,
-                       std::uint64_t log_bytes_max = kNoLogLimit);
+                       std::uint64_t log_bytes_max = kNoLogLimit, const Settled& settled = nullptr);
   /// What counts against a quota: the bytes of all commits, and what keeping them takes besides.
   Result<std::uint64_t> log_bytes();
   Result<Head> head();

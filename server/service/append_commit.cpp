@@ -58,31 +58,44 @@ Result<Carried> carried_by(const Incoming& incoming) {
   return carried;
 }
 
-/// Returns when the chunk is on stable storage.
-Result<void> store_now(const std::shared_ptr<OpenVault>& vault, const object::ChunkId& id,
-                       std::shared_ptr<const Bytes> sealed) {
-  std::promise<Result<store::PutDone>> stored;
-  store_chunk(vault, id, std::move(sealed),
-              [&stored](Result<store::PutDone> done) { stored.set_value(std::move(done)); });
-  Result<store::PutDone> done = stored.get_future().get();
-  return done ? Result<void>() : std::move(done).error();
-}
+/// Chunks on their way to the disk, all at once.
+class Storing {
+ public:
+  void begin(const std::shared_ptr<OpenVault>& vault, const object::ChunkId& id, std::shared_ptr<const Bytes> sealed) {
+    auto stored = std::make_shared<std::promise<Result<store::PutDone>>>();
+    begun_.push_back(stored->get_future());
+    auto done = [stored](Result<store::PutDone> outcome) { stored->set_value(std::move(outcome)); };
+    store_chunk(vault, id, std::move(sealed), std::move(done), store::ChunkStore::Caller::goes_on);
+  }
+
+  /// Returns when they are on stable storage.
+  Result<void> wait() {
+    for (std::future<Result<store::PutDone>>& stored : begun_) COFFER_DO(stored.get());
+    return {};
+  }
+
+ private:
+  std::vector<std::future<Result<store::PutDone>>> begun_;
+};
 
 Result<Bytes> append(const std::shared_ptr<OpenVault>& vault, const Incoming& incoming, const object::ClientId& client,
                      std::uint64_t quota_bytes) {
   COFFER_TRY(const Carried carried, carried_by(incoming));
   for (const auto& [id, sealed] : carried) COFFER_DO(check_quota(*vault, quota_bytes, id, sealed->size()));
+  Storing storing;
   const auto is_stored = [&](const object::ChunkId& id) -> Result<bool> {
     COFFER_TRY(const store::Held held, vault->chunks->find(id));
     if (held.stored) return true;
     const auto found = carried.find(id);
     if (found == carried.end()) return false;
-    COFFER_DO(store_now(vault, id, found->second));
+    storing.begin(vault, id, found->second);
     return true;
   };
-  if (quota_bytes == 0) return vault->log->append(incoming.commit(), client, is_stored);
+  const auto settled = [&storing] { return storing.wait(); };
+  if (quota_bytes == 0) return vault->log->append(incoming.commit(), client, is_stored, oplog::kNoLogLimit, settled);
   const std::uint64_t chunk_bytes = std::min(vault->chunks->used_bytes(), quota_bytes);
-  return vault->log->append(incoming.commit(), client, is_stored, quota_bytes - chunk_bytes + kLogBytesBeyondQuota);
+  return vault->log->append(incoming.commit(), client, is_stored, quota_bytes - chunk_bytes + kLogBytesBeyondQuota,
+                            settled);
 }
 
 }  // namespace

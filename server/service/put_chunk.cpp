@@ -91,12 +91,13 @@ Result<void> check_quota(OpenVault& vault, std::uint64_t quota_bytes, const obje
 }
 
 void store_chunk(const std::shared_ptr<OpenVault>& vault, const object::ChunkId& id,
-                 std::shared_ptr<const Bytes> sealed, store::ChunkStore::Done done) {
-  vault->chunks->put(id, std::move(sealed), [vault, id, done = std::move(done)](Result<store::PutDone> outcome) {
+                 std::shared_ptr<const Bytes> sealed, store::ChunkStore::Done done, store::ChunkStore::Caller caller) {
+  auto stored = [vault, id, done = std::move(done)](Result<store::PutDone> outcome) {
     vault->room.happened();
     if (outcome && vault->health.came(id)) log::info("chunk healed", {{"vault", vault->id.hex()}, {"chunk", id.hex()}});
     done(std::move(outcome));
-  });
+  };
+  vault->chunks->put(id, std::move(sealed), std::move(stored), caller);
 }
 
 std::shared_ptr<rpc::Body> body_of_put_chunk(const Call& call, std::size_t body_bytes) {

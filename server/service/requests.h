@@ -57,7 +57,8 @@ Result<std::shared_ptr<OpenVault>> vault_for(const Call& call, Use use);
 Result<void> check_quota(OpenVault& vault, std::uint64_t quota_bytes, const object::ChunkId& id, std::uint64_t bytes);
 /// ChunkStore::put(), and tells those who wait for room or for this chunk.
 void store_chunk(const std::shared_ptr<OpenVault>& vault, const object::ChunkId& id,
-                 std::shared_ptr<const Bytes> sealed, store::ChunkStore::Done done);
+                 std::shared_ptr<const Bytes> sealed, store::ChunkStore::Done done,
+                 store::ChunkStore::Caller caller = store::ChunkStore::Caller::waits);
 
 /// The answer to `call` with this message for its header.
 rpc::Reply reply_to(const Call& call, const google::protobuf::MessageLite& message, Bytes body = {});

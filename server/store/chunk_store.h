@@ -33,14 +33,18 @@ struct PutDone {
 class ChunkStore {
  public:
   using Done = std::function<void(Result<PutDone>)>;
+  /// Whether the caller has other work to do meanwhile.
+  enum class Caller { waits, goes_on };
 
   virtual ~ChunkStore() = default;
 
   /// Stores a chunk whose id the caller has checked, and calls `done` exactly once: after the chunk is on stable
   /// storage, or when that has failed. `done` may run in this call, which may write what is given meanwhile too, or on
-  /// a thread of the store; it must not block.
+  /// a thread of the store; it must not block. For a caller that goes on, a thread of the store writes it if one is
+  /// free.
   /// Fault::full: the disk is; Fault::local_io: the disk failed; Fault::stopped: the store is being closed.
-  virtual void put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) = 0;
+  virtual void put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done,
+                   Caller caller = Caller::waits) = 0;
   /// Bytes given to put() whose `done` was not called yet: the caller waits before it adds to many.
   virtual std::uint64_t queued_bytes() const = 0;
 

@@ -30,14 +30,15 @@ Result<std::shared_ptr<PackChunkStore>> PackChunkStore::open(os::Disk& disk, con
   return std::shared_ptr<PackChunkStore>(new PackChunkStore(std::move(packs), disk, folder, writers));
 }
 
-void PackChunkStore::put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) {
+void PackChunkStore::put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done, Caller caller) {
   const Result<Held> held = find(id);
   if (!held) return done(Error(held.error()));
   if (held->stored) return done(PutDone{.was_stored = true});
-  if (Result<void> queued = enqueue(id, std::move(sealed), done); !queued) done(std::move(queued).error());
+  if (Result<void> queued = enqueue(id, std::move(sealed), done, caller); !queued) done(std::move(queued).error());
 }
 
-Result<void> PackChunkStore::enqueue(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done& done) {
+Result<void> PackChunkStore::enqueue(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done& done,
+                                     Caller caller) {
   {
     const MutexLock lock(mutex_);
     if (closed_) return Error{Fault::stopped, 0, "the server is stopping"};
@@ -47,6 +48,8 @@ Result<void> PackChunkStore::enqueue(const object::ChunkId& id, std::shared_ptr<
     queue_.push_back({.id = id, .sealed = std::move(sealed), .done = std::move(done)});
     if (std::exchange(writing_, true)) return {};
   }
+  if (caller == Caller::goes_on && writers_.run_if_idle([self = shared_from_this()] { self->write_group(); }))
+    return {};
   // Here, and not on another thread that would first have to wake: somebody may wait for this one.
   write_group();
   return {};

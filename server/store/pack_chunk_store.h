@@ -21,7 +21,8 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   static Result<std::shared_ptr<PackChunkStore>> open(os::Disk& disk, const std::string& folder,
                                                       const pack::PackOptions& options, WriterPool& writers);
 
-  void put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done) override;
+  void put(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done done,
+           Caller caller = Caller::waits) override;
   std::uint64_t queued_bytes() const override;
   Result<Held> find(const object::ChunkId& id) override;
   Result<Bytes> read_range(const object::ChunkId& id, std::uint64_t offset, std::uint64_t bytes) override;
@@ -41,7 +42,7 @@ class PackChunkStore : public ChunkStore, public std::enable_shared_from_this<Pa
   PackChunkStore(std::unique_ptr<pack::PackStore> packs, os::Disk& disk, std::string folder, WriterPool& writers);
 
   /// After an Error `done` is still the caller's.
-  Result<void> enqueue(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done& done);
+  Result<void> enqueue(const object::ChunkId& id, std::shared_ptr<const Bytes> sealed, Done& done, Caller caller);
   void write_group();
   Result<void> check_room(const std::vector<Put>& group) const;
   std::vector<Put> take_group();

@@ -4,7 +4,7 @@
 
 namespace coffer::store {
 
-WriterPool::WriterPool(unsigned thread_count) {
+WriterPool::WriterPool(unsigned thread_count) : free_count_(thread_count) {
   for (unsigned i = 0; i < thread_count; ++i) threads_.emplace_back([this] { loop(); });
 }
 
@@ -25,6 +25,16 @@ void WriterPool::run(std::function<void()> work) {
   wake_.notify_one();
 }
 
+bool WriterPool::run_if_idle(std::function<void()> work) {
+  {
+    const MutexLock lock(mutex_);
+    if (work_.size() >= free_count_) return false;
+    work_.push_back(std::move(work));
+  }
+  wake_.notify_one();
+  return true;
+}
+
 void WriterPool::loop() {
   for (;;) {
     std::function<void()> work;
@@ -34,8 +44,11 @@ void WriterPool::loop() {
       if (work_.empty()) return;
       work = std::move(work_.front());
       work_.pop_front();
+      --free_count_;
     }
     work();
+    const MutexLock lock(mutex_);
+    ++free_count_;
   }
 }
 

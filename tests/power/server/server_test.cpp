@@ -47,6 +47,7 @@ class ServerScenario {
       for (int i = 0; i < 2; ++i) put_chunk();
       commit();
     }
+    for (int i = 0; i < 2; ++i) commit_with_chunks_along();
     put_slot();
     commit();
   }
@@ -97,15 +98,52 @@ class ServerScenario {
   }
 
   void put_chunk() {
-    auto bytes = std::make_shared<const Bytes>(random_.bytes(3000));
-    const object::ChunkId id(crypto::sha256(*bytes));
-    chunks_[id] = *bytes;
+    const object::ChunkId id = new_chunk();
+    auto bytes = std::make_shared<const Bytes>(chunks_.at(id));
     std::promise<Result<store::PutDone>> promise;
     vault_->chunks->put(id, bytes, [&](Result<store::PutDone> done) { promise.set_value(std::move(done)); });
     if (promise.get_future().get()) stored_.push_back(id);
   }
 
+  object::ChunkId new_chunk() {
+    Bytes bytes = random_.bytes(3000);
+    const object::ChunkId id(crypto::sha256(bytes));
+    chunks_[id] = std::move(bytes);
+    return id;
+  }
+
+  /// As server/service does: chunks that are not here yet are written while the log is.
+  void commit_with_chunks_along() {
+    for (int i = 0; i < 2; ++i) new_chunk();
+    std::vector<std::future<Result<store::PutDone>>> begun;
+    const auto is_stored = [&](const object::ChunkId& id) -> Result<bool> {
+      COFFER_TRY(const store::Held held, vault_->chunks->find(id));
+      if (held.stored) return true;
+      auto promise = std::make_shared<std::promise<Result<store::PutDone>>>();
+      begun.push_back(promise->get_future());
+      vault_->chunks->put(
+          id, std::make_shared<const Bytes>(chunks_.at(id)),
+          [promise](Result<store::PutDone> done) { promise->set_value(std::move(done)); },
+          store::ChunkStore::Caller::goes_on);
+      return true;
+    };
+    const auto settled = [&]() -> Result<void> {
+      for (auto& stored : begun) COFFER_DO(stored.get());
+      return {};
+    };
+    commit(is_stored, settled);
+  }
+
   void commit() {
+    commit(
+        [&](const object::ChunkId& id) -> Result<bool> {
+          COFFER_TRY(const store::Held held, vault_->chunks->find(id));
+          return held.stored;
+        },
+        nullptr);
+  }
+
+  void commit(const oplog::IsStored& is_stored, const oplog::Settled& settled) {
     const auto lease = vault_->log->acquire_lease(client_, true);
     const auto head = vault_->log->head();
     if (!lease || !head) return;
@@ -116,11 +154,7 @@ class ServerScenario {
     commit.epoch = lease->epoch;
     for (const auto& [id, bytes] : chunks_) commit.added.push_back(id);
     commit.payload = random_.bytes(500);
-    const auto receipt =
-        vault_->log->append(object::encode(commit), client_, [&](const object::ChunkId& id) -> Result<bool> {
-          COFFER_TRY(const store::Held held, vault_->chunks->find(id));
-          return held.stored;
-        });
+    const auto receipt = vault_->log->append(object::encode(commit), client_, is_stored, oplog::kNoLogLimit, settled);
     if (receipt) receipts_.push_back(*receipt);
   }
 

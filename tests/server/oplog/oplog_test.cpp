@@ -287,6 +287,27 @@ TEST_F(OpLogTest, GrowsNoFurtherThanItMay) {
   EXPECT_TRUE(log_->append(second, kAlice, is_stored, counted + second.size() + kCommitOverheadBytes));
 }
 
+// Claim: while what was begun to be stored is not, nobody sees the commit; where it fails, the commit is not appended,
+// and may come again.
+TEST_F(OpLogTest, AppendsNothingWhoseChunksDidNotGetToTheDisk) {
+  const Bytes commit = object::encode(next(lease(), {chunk(1)}));
+  const auto is_begun = [](const object::ChunkId&) -> Result<bool> { return true; };
+  const auto fails = [this]() -> Result<void> {
+    Result<db::Database> other = db::Database::open(path(), {.read_only = true});
+    Result<db::Statement> rows = other->prepare("SELECT 1 FROM log_commit");
+    EXPECT_FALSE(*rows->step()) << "it could be read before its chunks were there";
+    return Error{Fault::local_io, EIO, "the disk failed"};
+  };
+  const auto refused = log_->append(commit, kAlice, is_begun, kNoLogLimit, fails);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().fault, Fault::local_io);
+  EXPECT_EQ(log_->head()->seq, 0u);
+  EXPECT_EQ(*log_->log_bytes(), 0u);
+  EXPECT_FALSE(*log_->is_present(chunk(1)));
+  EXPECT_TRUE(log_->append(commit, kAlice, is_begun, kNoLogLimit, [] { return Result<void>(); }));
+  EXPECT_EQ(log_->head()->seq, 1u);
+}
+
 TEST_F(OpLogTest, HoldsALeaseForItsWholeTimeAfterARestart) {
   const std::uint64_t epoch = log_->acquire_lease(kAlice, false)->epoch;
   clock_.time += 1h;

@@ -193,6 +193,38 @@ TEST_F(PackChunkStoreTest, AnswersAPutOnlyAfterTheSyncBehindItsBytes) {
   }
 }
 
+// Claim: a caller that goes on is not kept by the disk while a thread of the store is free; where none is, its chunk is
+// written all the same.
+TEST_F(PackChunkStoreTest, WritesBesideACallerThatGoesOn) {
+  const auto sealed = chunk();
+  record_.hold_syncs = true;
+  std::promise<Result<PutDone>> promise;
+  store_->put(
+      id_of(*sealed), sealed, [&](Result<PutDone> done) { promise.set_value(std::move(done)); },
+      ChunkStore::Caller::goes_on);
+  EXPECT_FALSE(store_->find(id_of(*sealed))->stored);
+  record_.hold_syncs = false;
+  EXPECT_TRUE(promise.get_future().get());
+
+  std::promise<void> end;
+  std::atomic<int> busy = 0;
+  const std::shared_future<void> ended = end.get_future().share();
+  for (int i = 0; i < 2; ++i) {
+    writers_.run([&busy, ended] {
+      ++busy;
+      ended.wait();
+    });
+  }
+  ASSERT_TRUE(testing::eventually([&] { return busy == 2; }));
+  const auto other = chunk();
+  bool is_stored = false;
+  store_->put(
+      id_of(*other), other, [&](const Result<PutDone>& done) { is_stored = done.has_value(); },
+      ChunkStore::Caller::goes_on);
+  EXPECT_TRUE(is_stored);
+  end.set_value();
+}
+
 TEST_F(PackChunkStoreTest, CallsNothingStoredWhileTheSyncIsUnderWay) {
   const auto sealed = chunk();
   record_.hold_syncs = true;
