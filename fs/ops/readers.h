@@ -7,8 +7,8 @@
 // A program that makes many files asks for one thing after the other, each as soon as it has the last answer. To wake a
 // thread for each costs more than most answers do (25 µs on a virtual machine). So in such a series only one thread,
 // the lead, reads and answers, and looks for the next request for a moment before it sleeps. A stand-in sees to it that
-// a lead that does not come back soon is replaced; and a lead that knows that it will wait, or that there is more to be
-// read, leaves the reading to the stand-in at once.
+// a lead that does not come back soon is replaced; a lead that is about to wait leaves the reading to the stand-in at
+// once; and while requests pile up there is no lead.
 #pragma once
 
 #include <sys/types.h>
