@@ -112,13 +112,13 @@ TEST(Readers, LeaveASeriesToOneOfThem) {
   pool.make_lead();
 }
 
-// Claim: a lead that does not come back is replaced. Method: it gets a request that it answers only when another one
-// that was asked after it is answered.
-TEST(Readers, ReplaceALeadThatDoesNotComeBack) {
+/// A lead gets a request that it answers only when another one, asked after it, is answered: by another thread.
+void expect_replaced(const Readers::Options& options, const std::function<void()>& before_it_waits) {
   std::promise<void> other_is_answered;
   const std::shared_future<void> wait = other_is_answered.get_future().share();
-  Pool pool({.knows_series = true, .series_gap = 1h, .watch_interval = 20ms}, 4, [&](char request) {
+  Pool pool(options, 4, [&](char request) {
     if (request != 'w') return;
+    before_it_waits();
     EXPECT_EQ(wait.wait_for(kPatience), std::future_status::ready);
   });
   const int lead = pool.make_lead();
@@ -128,21 +128,12 @@ TEST(Readers, ReplaceALeadThatDoesNotComeBack) {
   pool.answer();
 }
 
-// Claim: a lead that says that it will wait is replaced at once. Method: as above, with nobody who would look after it.
-TEST(Readers, ReplaceALeadThatIsAboutToWait) {
-  std::promise<void> other_is_answered;
-  const std::shared_future<void> wait = other_is_answered.get_future().share();
-  Pool pool(kAlwaysSeries, 4, [&](char request) {
-    if (request != 'w') return;
-    os::begin_long_wait();
-    EXPECT_EQ(wait.wait_for(kPatience), std::future_status::ready);
-  });
-  const int lead = pool.make_lead();
-  pool.ask('w');
-  EXPECT_NE(pool.ask_and_wait(), lead);
-  other_is_answered.set_value();
-  pool.answer();
+TEST(Readers, ReplaceALeadThatDoesNotComeBack) {
+  expect_replaced({.knows_series = true, .series_gap = 1h, .watch_interval = 20ms}, [] {});
 }
+
+// Claim: a lead that says that it will wait is replaced at once. Method: nobody would look after it.
+TEST(Readers, ReplaceALeadThatIsAboutToWait) { expect_replaced(kAlwaysSeries, os::begin_long_wait); }
 
 // Claim: requests that pile up are answered by several threads, also in a series. Method: they pile up behind one that
 // the lead answers later; then some answer waits until another thread has a request, too. Nobody would look after a
