@@ -8,7 +8,7 @@ namespace coffer::os {
 void on_long_wait(void (*leave)(void* pool), void* pool);
 
 /// To be called by whoever is about to wait: for another machine, for room, or for work of other threads that takes
-/// milliseconds. With locks or without.
+/// milliseconds. With locks or without; twice is harmless.
 void begin_long_wait();
 
 }  // namespace coffer::os

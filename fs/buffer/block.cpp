@@ -33,10 +33,10 @@ Result<void> Budget::wait_for_room(std::size_t bytes, os::SteadyTime deadline, c
   });
   const MutexLock lock(mutex_);
   bool in_time = true;
-  if (used_ != 0 && used_ + bytes > bytes_max_) os::begin_long_wait();
   while (used_ != 0 && used_ + bytes > bytes_max_) {
     if (stop.stop_requested()) return Error{Fault::stopped, 0, "waiting for room in the write buffer"};
     if (!in_time) return Error{Fault::full, 0, "the write buffer stays full"};
+    os::begin_long_wait();
     in_time = room_.wait_until(mutex_, deadline);
   }
   return {};

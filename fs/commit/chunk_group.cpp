@@ -50,8 +50,10 @@ void ChunkGroup::spool_all() {
 
 const Result<spool::SpooledChunk>& ChunkGroup::wait(std::size_t index) {
   const MutexLock lock(mutex_);
-  if (!is_done_) os::begin_long_wait();
-  while (!is_done_) done_.wait(mutex_);
+  while (!is_done_) {
+    os::begin_long_wait();
+    done_.wait(mutex_);
+  }
   return *chunks_[index].outcome;
 }
 

@@ -28,9 +28,10 @@ class InodeLocks {
  private:
   void lock(InodeId inode) {
     const MutexLock lock(mutex_);
-    if (locked_.insert(inode).second) return;
-    os::begin_long_wait();
-    while (!locked_.insert(inode).second) unlocked_.wait(mutex_);
+    while (!locked_.insert(inode).second) {
+      os::begin_long_wait();
+      unlocked_.wait(mutex_);
+    }
   }
   void unlock(InodeId inode) {
     {

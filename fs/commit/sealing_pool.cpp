@@ -25,8 +25,10 @@ SealingPool::~SealingPool() {
 void SealingPool::run(std::function<void()> task) {
   {
     const MutexLock lock(mutex_);
-    if (tasks_.size() >= tasks_max_) os::begin_long_wait();
-    while (tasks_.size() >= tasks_max_) has_room_.wait(mutex_);
+    while (tasks_.size() >= tasks_max_) {
+      os::begin_long_wait();
+      has_room_.wait(mutex_);
+    }
     tasks_.push_back(std::move(task));
   }
   has_task_.notify_one();

@@ -97,10 +97,10 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
     const auto [flight, is_new] = join(id, sealed_bytes, deadline, false);
     if (flight == nullptr) return Error{Fault::stopped, 0, "the vault is being closed"};
     if (!is_asked) on_asked();
-    if (!has_landed(*flight)) os::begin_long_wait();
     const MutexLock lock(mutex_);
     bool in_time = true;
     while (!flight->outcome && !stopped_ && !stop.stop_requested() && in_time) {
+      os::begin_long_wait();
       in_time = changed_.wait_until(mutex_, deadline);
     }
     if (flight->outcome && *flight->outcome) return **flight->outcome;
@@ -112,15 +112,10 @@ Result<Flights::Sealed> Flights::fetch(const object::ChunkId& id, std::uint32_t 
   }
 }
 
-bool Flights::has_landed(const Flight& flight) const {
-  const MutexLock lock(mutex_);
-  return flight.outcome.has_value();
-}
-
 Result<void> Flights::wait_for_room(const object::ChunkId& id, os::SteadyTime deadline, const std::stop_token& stop) {
   const MutexLock lock(mutex_);
-  if (landed_bytes_ > kLandedBytesMax) os::begin_long_wait();
   while (landed_bytes_ > kLandedBytesMax && !flights_.contains(id) && !stopped_ && !stop.stop_requested()) {
+    os::begin_long_wait();
     if (changed_.wait_until(mutex_, deadline)) continue;
     return Error{Fault::offline, ETIMEDOUT, "the spool did not take what was fetched in time"};
   }

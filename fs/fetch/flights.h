@@ -69,7 +69,6 @@ class Flights : public std::enable_shared_from_this<Flights> {
       EXCLUDES(mutex_);
   Result<void> wait_for_room(const object::ChunkId& id, os::SteadyTime deadline, const std::stop_token& stop)
       EXCLUDES(mutex_);
-  bool has_landed(const Flight& flight) const EXCLUDES(mutex_);
   void answered(const object::ChunkId& id, const FlightPointer& flight, Result<Bytes> answer) EXCLUDES(mutex_);
   void adapt(os::SteadyTime asked_at, std::uint32_t bytes) REQUIRES(mutex_);
 
